@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# Shared by the lab's scripts: where things are, messages, locks, and the way into the toolchain tree.
+
+BCACHE_LAB=${BCACHE_LAB:-${XDG_CACHE_HOME:-$HOME/.cache}/bcache-lab}
+LAB_KIT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+LAB_TOP=$(cd "$LAB_KIT/../.." && pwd)
+export BCACHE_LAB
+
+# shellcheck disable=SC2034
+# What the host itself must have; everything else lives in the trees that mmdebstrap makes.
+LAB_HOST_NEEDS=(qemu-system-x86 mmdebstrap make e2fsprogs cpio zstd xz-utils util-linux ca-certificates)
+
+# The Debian 13 tree that compiles. A change of this list makes a new tree.
+LAB_TREE_PACKAGES=(
+	apt bc bindgen bison bzip2 ca-certificates cargo clang-19 cpio dwarves flex gcc-14 git jq kmod
+	libc6-dev libclang-19-dev libelf-dev libssl-dev lld-19 llvm-19 make patch python3 rsync rust-clippy
+	rust-src rustc rustfmt xz-utils zlib1g-dev zstd
+)
+
+say() {
+	printf 'lab: %s\n' "$*" >&2
+}
+
+die() {
+	say "$*"
+	exit 1
+}
+
+# lab_step TEXT COMMAND...: says what is done and how long it took; the output goes to a log that is shown on failure.
+lab_step() {
+	local text=$1 start=$SECONDS log
+	shift
+	mkdir -p "$BCACHE_LAB/log"
+	log=$(mktemp "$BCACHE_LAB/log/$(date +%Y%m%d-%H%M%S)-XXXX.log")
+	say "$text (log: $log)"
+	"$@" >"$log" 2>&1 || {
+		tail -n 40 "$log" >&2
+		die "FAILED: $text (whole log: $log)"
+	}
+	say "$text: done in $((SECONDS - start)) s"
+}
+
+# lab_once TARGET COMMAND...: unless TARGET exists, runs COMMAND with a new folder as its last argument
+# and renames that folder to TARGET. One process at a time; whatever an interrupted run left is thrown away.
+lab_once() {
+	local target=$1 tmp
+	shift
+	[ ! -e "$target" ] || return 0
+	mkdir -p "$(dirname "$target")" "$BCACHE_LAB/lock"
+	(
+		exec 9>"$BCACHE_LAB/lock/$(printf '%s' "${target#"$BCACHE_LAB"/}" | tr '/' '_')"
+		flock -n 9 || {
+			say "another process makes $target; waiting for it"
+			flock 9
+		}
+		[ ! -e "$target" ] || exit 0
+		tmp=$target.part
+		rm -rf --one-file-system "$tmp"
+		mkdir "$tmp"
+		"$@" "$tmp" || exit 1
+		mv -T "$tmp" "$target"
+	)
+}
+
+lab_tree() {
+	local key
+	key=$(printf '%s\n' "${LAB_TREE_PACKAGES[@]}" | sha256sum | cut -c1-12)
+	echo "$BCACHE_LAB/tree-trixie-$key"
+}
+
+# lab_in TREE COMMAND...: runs COMMAND as root inside TREE, in namespaces of its own. The lab is /lab there, the
+# checkout is /bcache, $LAB_KDIR (if set) is /kdir: paths that do not depend on the host, as a kernel's build folder
+# remembers its own. Network and environment variables of the host are not hidden, except for PATH and HOME.
+lab_in() {
+	local tree=$1 ns=(--mount --pid --fork --kill-child)
+	shift
+	[ "$(id -u)" = 0 ] || ns+=(--map-root-user --map-auto)
+	mkdir -p "$BCACHE_LAB"
+	LAB_CHECKOUT=${LAB_CHECKOUT:-$LAB_TOP} unshare "${ns[@]}" -- "$LAB_KIT/enter.sh" "$tree" "$@"
+}
