@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Small atomics with the names the driver uses.
+//!
+//! C bcache keeps its states in bit words (`unsigned long flags`); here each bit is a value of its
+//! own, so that no read-modify-write of a neighbour can be lost.
+
+use kernel::sync::atomic::{
+    Acquire,
+    Atomic,
+    AtomicFlag,
+    Full,
+    Relaxed, //
+};
+
+/// One state bit, fully ordered when it changes. Any context.
+pub(crate) struct Flag(AtomicFlag);
+
+impl Flag {
+    /// A flag with the value `v`.
+    pub(crate) const fn new(v: bool) -> Self {
+        Self(AtomicFlag::new(v))
+    }
+
+    /// The value, with acquire ordering.
+    pub(crate) fn get(&self) -> bool {
+        self.0.load(Acquire)
+    }
+
+    /// Sets the flag; gives the value before (as C's `test_and_set_bit`).
+    pub(crate) fn set(&self) -> bool {
+        self.0.xchg(true, Full)
+    }
+
+    /// Clears the flag; gives the value before.
+    pub(crate) fn clear(&self) -> bool {
+        self.0.xchg(false, Full)
+    }
+
+    /// Stores `v`; gives the value before.
+    pub(crate) fn put(&self, v: bool) -> bool {
+        self.0.xchg(v, Full)
+    }
+}
+
+/// A 32-bit tunable or counter without ordering. Any context.
+pub(crate) struct Num(Atomic<u32>);
+
+impl Num {
+    /// A number with the value `v`.
+    pub(crate) const fn new(v: u32) -> Self {
+        Self(Atomic::new(v))
+    }
+
+    /// The value.
+    pub(crate) fn get(&self) -> u32 {
+        self.0.load(Relaxed)
+    }
+
+    /// Stores `v`.
+    pub(crate) fn put(&self, v: u32) {
+        self.0.store(v, Relaxed);
+    }
+
+    /// Adds `n`, wrapping; gives the value before.
+    pub(crate) fn add(&self, n: u32) -> u32 {
+        self.0.fetch_add(n, Relaxed)
+    }
+}
+
+/// A 64-bit counter without ordering. Any context.
+pub(crate) struct Num64(Atomic<u64>);
+
+impl Num64 {
+    /// A number with the value `v`.
+    pub(crate) const fn new(v: u64) -> Self {
+        Self(Atomic::new(v))
+    }
+
+    /// The value.
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    /// Stores `v`.
+    pub(crate) fn put(&self, v: u64) {
+        self.0.store(v, Relaxed);
+    }
+
+    /// Adds `n`, wrapping; gives the value before.
+    pub(crate) fn add(&self, n: u64) -> u64 {
+        self.0.fetch_add(n, Relaxed)
+    }
+}
