@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The bond between a backing device and a cache set.
+//!
+//! C spreads this over `cached_dev.count`, `disk.c`, `disk.id` and flag bits; here it is one value that
+//! attach makes and detach (or stop) consumes. C: `bch_cached_dev_attach`, `cached_dev_detach_finish`.
+
+use crate::{
+    cache_set::CacheSet,
+    cached_dev::CachedDev,
+    flag::Flag,
+    writeback::Writeback, //
+};
+use bcache_core::ondisk::superblock::BdevState;
+use bcache_kernel::gate::Gate;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// A device attached to a set. Requests through the cache hold a pass of `gate`; threads and works hold
+/// an `Arc`. The cycle device -> attachment -> device is broken by `teardown::finish_detach`.
+#[pin_data]
+pub(crate) struct Attachment {
+    pub(crate) set: Arc<CacheSet>,
+    pub(crate) dev: Arc<CachedDev>,
+    /// Slot in the uuid table = inode of all keys of this device.
+    pub(crate) inode: u32,
+    /// Detach was asked for: everything bypasses, writeback flushes without limit; one way.
+    pub(crate) detaching: Flag,
+    /// The writeback thread is through: device clean and its superblock detached, or the set is dead.
+    pub(crate) detach_ready: Flag,
+    /// The finishing job has been queued; one way.
+    pub(crate) finishing: Flag,
+    /// Requests in flight that use the cache.
+    #[pin]
+    pub(crate) gate: Gate,
+    /// Writeback, controller and dirty accounting.
+    #[pin]
+    pub(crate) wb: Writeback,
+}
+
+impl Attachment {
+    /// The device holds dirty data from now on: writes state DIRTY durably before the caller's first
+    /// dirty write may be acknowledged (C writes it asynchronously and leaves a window). May sleep.
+    pub(crate) fn mark_dirty(&self) -> Result {
+        if self.wb.has_dirty.get() {
+            return Ok(());
+        }
+        let _first = self.wb.state_lock.lock();
+        if self.wb.has_dirty.get() {
+            return Ok(());
+        }
+        if self.dev.state() != BdevState::Dirty {
+            self.dev.set_state(BdevState::Dirty)?;
+        }
+        self.wb.has_dirty.set();
+        self.wake_writeback();
+        Ok(())
+    }
+
+    /// A full scan under the exclusive writeback lock found nothing dirty: writes state CLEAN. May sleep.
+    pub(crate) fn mark_clean(&self) -> Result {
+        let _state = self.wb.state_lock.lock();
+        self.wb.has_dirty.clear();
+        self.dev.set_state(BdevState::Clean)
+    }
+
+    /// The writeback thread's last word while detaching: the device leaves its set on disk. `flushed` is
+    /// false if the set died first; the superblock then stays as it is. May sleep; exclusive writeback
+    /// lock held by the caller when `flushed`.
+    pub(crate) fn writeback_is_through(&self, flushed: bool) {
+        if flushed {
+            let detached = self.dev.sb.update(|sb| {
+                sb.set_uuid = [0; 16];
+                sb.set_state(BdevState::None);
+            });
+            if detached.is_err() {
+                pr_err!("{}: could not write the superblock at detach\n", self.dev.name);
+            }
+        }
+        self.detach_ready.set();
+        self.dev.registry.kick();
+    }
+
+    /// Asks for detach (C: `bch_cached_dev_detach`). Does not wait.
+    pub(crate) fn detach(&self) {
+        if self.dev.flags.closing.get() || self.detaching.set() {
+            return;
+        }
+        self.wake_writeback();
+    }
+}

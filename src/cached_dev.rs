@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A backing device and the disk `/dev/bcacheN` in front of it.
+//!
+//! C: `struct cached_dev` and `struct bcache_device` in `bcache.h`.
+
+use crate::{
+    attach::Attachment,
+    flag::{Flag, Num},
+    registry::Registry,
+    request::RecentIo,
+    stats::Accounting,
+    superblock::SbFile,
+    sysfs, //
+};
+use bcache_core::ondisk::superblock::BdevState;
+use bcache_kernel::{
+    block::{Bdev, BdevName, Disk, DiskOps, MinorId, UserBio},
+    gate::Gate,
+    kthread::Thread,
+    rcu::RcuArc, //
+};
+use kernel::{
+    prelude::*,
+    sync::{Arc, ArcBorrow, Mutex}, //
+};
+
+/// Minor numbers per device.
+pub(crate) const MINORS: u32 = 128;
+
+/// State bits of a cached device. Any context.
+pub(crate) struct DevFlags {
+    /// Stop was asked for (C: `BCACHE_DEV_CLOSING`); one way.
+    pub(crate) closing: Flag,
+    /// The job that frees the device has been queued; one way.
+    pub(crate) freeing: Flag,
+    /// The disk is visible (C: `running`).
+    pub(crate) running: Flag,
+    /// All I/O fails with EIO.
+    pub(crate) io_disable: Flag,
+    /// A flush to the backing device is owed for writes of ours (see `request::flush`).
+    pub(crate) partial_stripes_expensive: Flag,
+}
+
+/// Tunables of a cached device with the defaults of C. Relaxed, any context.
+pub(crate) struct DevTunables {
+    /// 0 writethrough, 1 writeback, 2 writearound, 3 none.
+    pub(crate) cache_mode: Num,
+    /// 0 all, 1 meta-only.
+    pub(crate) readahead_cache_policy: Num,
+    /// 0 auto, 1 always.
+    pub(crate) stop_when_cache_set_failed: Num,
+    /// Bytes; 0 = off.
+    pub(crate) sequential_cutoff: Num,
+    pub(crate) io_error_limit: Num,
+    pub(crate) writeback_metadata: Flag,
+    pub(crate) writeback_running: Flag,
+    pub(crate) writeback_delay: Num,
+    pub(crate) writeback_percent: Num,
+    pub(crate) writeback_consider_fragment: Flag,
+    pub(crate) writeback_rate_update_seconds: Num,
+    pub(crate) writeback_rate_i_term_inverse: Num,
+    pub(crate) writeback_rate_p_term_inverse: Num,
+    pub(crate) writeback_rate_fp_term_low: Num,
+    pub(crate) writeback_rate_fp_term_mid: Num,
+    pub(crate) writeback_rate_fp_term_high: Num,
+    pub(crate) writeback_rate_minimum: Num,
+}
+
+impl DevTunables {
+    /// The defaults of C bcache.
+    pub(crate) const fn new(cache_mode: u32) -> Self {
+        Self {
+            cache_mode: Num::new(cache_mode),
+            readahead_cache_policy: Num::new(0),
+            stop_when_cache_set_failed: Num::new(0),
+            sequential_cutoff: Num::new(4 << 20),
+            io_error_limit: Num::new(64),
+            writeback_metadata: Flag::new(true),
+            writeback_running: Flag::new(false),
+            writeback_delay: Num::new(30),
+            writeback_percent: Num::new(10),
+            writeback_consider_fragment: Flag::new(true),
+            writeback_rate_update_seconds: Num::new(5),
+            writeback_rate_i_term_inverse: Num::new(10000),
+            writeback_rate_p_term_inverse: Num::new(40),
+            writeback_rate_fp_term_low: Num::new(1),
+            writeback_rate_fp_term_mid: Num::new(10),
+            writeback_rate_fp_term_high: Num::new(1000),
+            writeback_rate_minimum: Num::new(8),
+        }
+    }
+}
+
+/// A backing device. Shared by reference count: its disk, its sysfs object and the registry hold one.
+#[pin_data]
+pub(crate) struct CachedDev {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) bdev: Arc<Bdev>,
+    pub(crate) name: BdevName,
+    pub(crate) uuid: [u8; 16],
+    #[pin]
+    pub(crate) sb: SbFile,
+    /// First data sector of the backing device; index keys count from sector 0 of the device.
+    pub(crate) data_offset: u64,
+    /// Bytes of a logical block of the disk.
+    pub(crate) block_size: u32,
+    /// `N` of `bcacheN`.
+    pub(crate) minor: MinorId,
+    pub(crate) flags: DevFlags,
+    pub(crate) tun: DevTunables,
+    /// How many times the disk is open.
+    pub(crate) openers: Num,
+    pub(crate) io_errors: Num,
+    /// The set this device is attached to; `None` = passthrough.
+    #[pin]
+    pub(crate) att: RcuArc<Attachment>,
+    /// Requests in flight that go straight to the backing device without an attachment.
+    #[pin]
+    pub(crate) gate: Gate,
+    /// Sequential detection.
+    #[pin]
+    pub(crate) recent: RecentIo,
+    #[pin]
+    pub(crate) stats: Accounting,
+    /// The disk; taken once by the job that frees the device.
+    #[pin]
+    pub(crate) disk: Mutex<Option<Disk<CachedDev>>>,
+    /// The sysfs directories; taken once by the job that frees the device.
+    #[pin]
+    pub(crate) sysfs: Mutex<Option<sysfs::DevDirs>>,
+    /// Watches for a backing device that went away.
+    #[pin]
+    pub(crate) status: Mutex<Option<Thread>>,
+}
+
+impl DiskOps for CachedDev {
+    fn submit_bio(this: ArcBorrow<'_, Self>, bio: UserBio) {
+        crate::request::submit(this, bio);
+    }
+
+    fn open(this: ArcBorrow<'_, Self>) -> Result {
+        this.openers.add(1);
+        if this.flags.closing.get() {
+            Self::release(this);
+            return Err(ENXIO);
+        }
+        Ok(())
+    }
+
+    fn release(this: ArcBorrow<'_, Self>) {
+        let before = this.openers.add(u32::MAX);
+        if before == 1 && this.flags.closing.get() {
+            this.registry.kick();
+        }
+    }
+
+    fn ioctl_target(&self) -> Result<Arc<Bdev>> {
+        if self.flags.io_disable.get() {
+            return Err(EIO);
+        }
+        Ok(self.bdev.clone())
+    }
+}
+
+impl CachedDev {
+    /// State word of the superblock. May sleep.
+    pub(crate) fn state(&self) -> BdevState {
+        self.sb.with(|sb| sb.state())
+    }
+
+    /// Writes the state word durably. May sleep.
+    pub(crate) fn set_state(&self, state: BdevState) -> Result {
+        self.sb.update(|sb| sb.set_state(state))
+    }
+
+    /// Asks for the end of this device (C: `bcache_device_stop`). Any process context; does not wait.
+    pub(crate) fn stop(&self) {
+        if !self.flags.closing.set() {
+            self.registry.kick();
+        }
+    }
+
+    /// Counts an error of the backing device; at the limit the device is stopped (C: `bch_count_backing_io_errors`).
+    /// Any context.
+    pub(crate) fn count_backing_error(&self) {
+        let errors = self.io_errors.add(1).saturating_add(1);
+        if errors < self.tun.io_error_limit.get() {
+            pr_err!("{}: IO error on backing device, unrecoverable\n", self.name);
+        } else if !self.flags.io_disable.set() {
+            pr_err!(
+                "stop {}: too many IO errors on backing device {}\n\n",
+                self.disk_name(),
+                self.name
+            );
+            self.stop();
+        }
+    }
+
+    /// `bcacheN`.
+    pub(crate) fn disk_name(&self) -> DiskName {
+        DiskName(self.minor.index())
+    }
+}
+
+/// Prints as the name of the disk with this index.
+pub(crate) struct DiskName(pub(crate) u32);
+
+impl core::fmt::Display for DiskName {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "bcache{}", self.0)
+    }
+}

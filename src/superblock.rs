@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The superblock of one registered device: parsed form and page, under one lock.
+//!
+//! C: `__write_super`, `bch_write_bdev_super`, `bcache_write_super` in `super.c`. Here every write is
+//! synchronous and carries FUA: when a caller goes on, the state it wrote is durable.
+
+use bcache_core::ondisk::superblock::Superblock;
+use bcache_kernel::block::{
+    Opf,
+    SbPage, //
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::Mutex, //
+};
+
+/// Bytes of the superblock unit on disk.
+pub(crate) const SB_BYTES: usize = 4096;
+
+/// What the lock of an [`SbFile`] guards.
+pub(crate) struct SbInner {
+    page: SbPage,
+    sb: KBox<Superblock>,
+    raw: KBox<[u8; SB_BYTES]>,
+}
+
+/// The superblock of a registered device. Methods may sleep.
+#[pin_data]
+pub(crate) struct SbFile {
+    #[pin]
+    inner: Mutex<SbInner>,
+}
+
+impl SbFile {
+    /// Takes over the page and the parsed superblock of a device.
+    pub(crate) fn new(page: SbPage, sb: KBox<Superblock>) -> Result<impl PinInit<Self>> {
+        let mut raw = KBox::new([0u8; SB_BYTES], GFP_KERNEL)?;
+        page.copy_to(&mut raw);
+        Ok(pin_init!(Self {
+            inner <- new_mutex!(SbInner { page, sb, raw }, "SbFile::inner"),
+        }))
+    }
+
+    /// Runs `f` on the parsed superblock.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&Superblock) -> R) -> R {
+        f(&self.inner.lock().sb)
+    }
+
+    /// Changes the superblock in memory and writes it durably.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` when the device refuses the write; memory then already holds the new value, as in C.
+    pub(crate) fn update(&self, f: impl FnOnce(&mut Superblock)) -> Result {
+        let mut guard = self.inner.lock();
+        let inner = &mut *guard;
+        f(&mut inner.sb);
+        inner.sb.encode_into(&mut inner.raw);
+        let opf = Opf::WRITE | Opf::SYNC | Opf::META | Opf::FUA;
+        inner
+            .page
+            .write_sync(&inner.raw, opf)
+            .map_err(|_| EIO)
+    }
+
+    /// Changes the superblock in memory only; the next [`SbFile::update`] writes it.
+    pub(crate) fn update_in_memory(&self, f: impl FnOnce(&mut Superblock)) {
+        f(&mut self.inner.lock().sb);
+    }
+}
