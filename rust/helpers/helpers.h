@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * C inline functions and macros of the block layer that Rust cannot call:
+ * one out-of-line function for each, seen from Rust without the prefix.
+ */
+#ifndef _BCH_HELPERS_H
+#define _BCH_HELPERS_H
+
+#include <linux/bio.h>
+#include <linux/blkdev.h>
+#include <linux/highmem.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/vmalloc.h>
+
+sector_t bch_helper_bdev_nr_sectors(struct block_device *b);
+unsigned int bch_helper_bdev_logical_block_size(struct block_device *b);
+unsigned int bch_helper_bdev_io_opt(struct block_device *b);
+unsigned int bch_helper_bdev_max_discard_sectors(struct block_device *b);
+bool bch_helper_bdev_partial_stripes_expensive(struct block_device *b);
+bool bch_helper_bdev_queue_dying(struct block_device *b);
+struct kobject *bch_helper_bdev_kobj(struct block_device *b);
+int bch_helper_bdev_print_name(struct block_device *b, char *buf, size_t size);
+int bch_helper_bdev_forward_ioctl(struct block_device *b, blk_mode_t mode, unsigned int cmd,
+				  unsigned long arg);
+
+struct kobject *bch_helper_disk_kobj(struct gendisk *d);
+
+void bch_helper_bio_set_dev(struct bio *bio, struct block_device *b);
+void bch_helper_bio_inc_remaining(struct bio *bio);
+void bch_helper_bio_advance_iter_single(const struct bio *bio, struct bvec_iter *it,
+					unsigned int bytes);
+void bch_helper_bio_clone_blkg_association(struct bio *dst, struct bio *src);
+
+struct folio *bch_helper_read_super_folio(struct block_device *b);
+void *bch_helper_folio_address(const struct folio *f);
+struct page *bch_helper_folio_page0(struct folio *f);
+void bch_helper_folio_lock(struct folio *f);
+void bch_helper_folio_unlock(struct folio *f);
+void bch_helper_folio_put(struct folio *f);
+
+void *bch_helper_zalloc_pages_exact(size_t bytes, gfp_t gfp);
+void *bch_helper_vzalloc(size_t bytes);
+struct page *bch_helper_virt_to_page(const void *p);
+struct page *bch_helper_vmalloc_to_page(const void *p);
+void *bch_helper_page_address(const struct page *p);
+struct page *bch_helper_alloc_page(gfp_t gfp);
+void bch_helper_free_page(struct page *p);
+
+#endif

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `bcache_kernel`: safe abstractions over kernel facilities that the `kernel` crate does not have.
+//!
+//! All `unsafe` code of the driver is in this crate. It knows nothing of bcache itself: what is here
+//! would fit any block driver that stacks on other devices. `bindings` never leaves the crate.
+
+pub(crate) mod bindings;
+pub mod block;
+mod ondisk_check;
+
+/// Prefix of log lines printed from this crate.
+const __LOG_PREFIX: &[u8] = b"bcache\0";
+
+/// Lets a C table that holds raw pointers live in an immutable `static`.
+///
+/// # Invariants
+///
+/// The value is never written after it was built at compile time.
+#[repr(transparent)]
+pub(crate) struct AssertSync<T>(pub(crate) T);
+
+// SAFETY: By the type invariant nobody writes to the value, so that shared reads cannot race.
+unsafe impl<T> Sync for AssertSync<T> {}
+
+/// The `struct module` of this driver.
+///
+/// Taken from the linker's symbol and not from the `module!` macro, whose shape differs between
+/// kernel releases.
+pub(crate) const fn this_module() -> *mut kernel::bindings::module {
+    (&raw const kernel::bindings::__this_module).cast_mut()
+}
