@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! All sets and devices, and the one place from which their ends are driven.
+//!
+//! C ends objects through closures whose last reference runs a continuation somewhere. Here every event
+//! that may allow an object to end (last close, writeback thread through, set error, stop asked for) only
+//! sets a flag and *kicks* the registry; its work item looks which object may take its next step, claims
+//! that step under the register lock and runs it as a job in process context. A step is claimed by a one-way flag, so it
+//! runs exactly once. See `teardown.rs` for the steps.
+
+use crate::{
+    attach::Attachment,
+    cache_set::CacheSet,
+    cached_dev::CachedDev,
+    flag::Flag,
+    teardown, //
+};
+use bcache_kernel::{
+    block::{Major, MinorIds},
+    notifier,
+    wait::WaitQueue,
+    workqueue::Wq, //
+};
+use kernel::{
+    impl_has_work,
+    new_mutex,
+    new_work,
+    prelude::*,
+    sync::{Arc, Mutex},
+    workqueue::{Work, WorkItem}, //
+};
+
+/// Devices that may exist: 2^20 minors, 128 each.
+const MAX_DEVICES: u32 = (1 << 20) / crate::cached_dev::MINORS;
+/// How long a reboot waits for the devices to stop, in milliseconds (C: 10 s).
+const REBOOT_WAIT_MS: u32 = 10_000;
+
+/// What the register lock guards.
+pub(crate) struct Lists {
+    /// Sets that run or are being torn down.
+    pub(crate) sets: KVec<Arc<CacheSet>>,
+    /// Backing devices, attached or not, until they are free.
+    pub(crate) devs: KVec<Arc<CachedDev>>,
+}
+
+/// The register lock and what hangs on it. One per module.
+#[pin_data]
+pub(crate) struct Registry {
+    /// The register lock: outermost lock of the driver.
+    #[pin]
+    pub(crate) inner: Mutex<Lists>,
+    /// The machine goes down: no registration, no sysfs store any more; one way.
+    pub(crate) rebooting: Flag,
+    pub(crate) major: Major,
+    pub(crate) ids: Arc<MinorIds>,
+    /// Teardown jobs and the look-around work.
+    pub(crate) wq: Wq,
+    /// Woken when an object left the lists.
+    #[pin]
+    pub(crate) gone: WaitQueue,
+    #[pin]
+    work: Work<Registry>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Registry { self.work }
+}
+
+impl WorkItem for Registry {
+    type Pointer = Arc<Registry>;
+
+    fn run(this: Arc<Registry>) {
+        while let Some(step) = this.next_step() {
+            step.start(&this);
+        }
+    }
+}
+
+/// One claimed step of a teardown.
+#[derive(Clone)]
+pub(crate) enum Step {
+    /// Free a stopped device that nobody has open.
+    FreeDev(Arc<CachedDev>),
+    /// End an attachment whose writeback thread is through.
+    FinishDetach(Arc<Attachment>),
+    /// Ask the devices of a stopping set to detach or stop.
+    StopDevices(Arc<CacheSet>),
+    /// Close a set that no device is attached to any more.
+    FinishSet(Arc<CacheSet>),
+}
+
+impl Step {
+    /// Runs the step as a job of its own, or inline if there is no memory for a job.
+    fn start(self, registry: &Registry) {
+        let job = self.clone();
+        if registry
+            .wq
+            .queue()
+            .try_spawn(GFP_KERNEL, move || job.run())
+            .is_err()
+        {
+            self.run();
+        }
+    }
+
+    fn run(self) {
+        match self {
+            Step::FreeDev(dev) => teardown::free_dev(&dev),
+            Step::FinishDetach(att) => teardown::finish_detach(&att),
+            Step::StopDevices(set) => teardown::stop_devices(&set),
+            Step::FinishSet(set) => teardown::finish_set(&set),
+        }
+    }
+}
+
+impl Registry {
+    /// Makes the registry of the module. May sleep.
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        let major = Major::register(c"bcache")?;
+        let ids = MinorIds::new(MAX_DEVICES)?;
+        let wq = Wq::new(c"bcache_teardown", true, true, 0)?;
+        Arc::pin_init(
+            pin_init!(Self {
+                inner <- new_mutex!(
+                    Lists { sets: KVec::new(), devs: KVec::new() },
+                    "Registry::inner"
+                ),
+                rebooting: Flag::new(false),
+                major,
+                ids,
+                wq,
+                gone <- WaitQueue::new(),
+                work <- new_work!("Registry::work"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Something may have become able to end. Any context.
+    pub(crate) fn kick(self: &Arc<Self>) {
+        // An error means the work is queued already: it will see what the caller changed.
+        let _ = self.wq.queue().enqueue(self.clone());
+    }
+
+    /// Claims the next step that an object can take. May sleep.
+    fn next_step(&self) -> Option<Step> {
+        let lists = self.inner.lock();
+        for dev in lists.devs.iter() {
+            let att = dev.att.load();
+            if let Some(att) = &att {
+                if att.detach_ready.get() && !att.finishing.set() {
+                    return Some(Step::FinishDetach(att.clone()));
+                }
+            }
+            let detaching = att.is_some_and(|a| a.detaching.get());
+            if dev.flags.closing.get()
+                && dev.openers.get() == 0
+                && !detaching
+                && !dev.flags.freeing.set()
+            {
+                return Some(Step::FreeDev(dev.clone()));
+            }
+        }
+        for set in lists.sets.iter() {
+            if set.flags.io_disable.get() && !set.flags.stopping.get() {
+                set.flags.unregistering.set();
+                set.flags.stopping.set();
+            }
+            if !set.flags.stopping.get() {
+                continue;
+            }
+            if !set.flags.told_devices.set() {
+                return Some(Step::StopDevices(set.clone()));
+            }
+            if !set.has_devices() && !set.flags.finishing.set() {
+                return Some(Step::FinishSet(set.clone()));
+            }
+        }
+        None
+    }
+
+    /// True if nothing is registered. May sleep.
+    pub(crate) fn is_empty(&self) -> bool {
+        let lists = self.inner.lock();
+        lists.sets.is_empty() && lists.devs.is_empty()
+    }
+
+    /// Asks every set and every unattached device to stop. May sleep; does not wait for the end.
+    fn stop_all(self: &Arc<Self>) {
+        let lists = self.inner.lock();
+        for set in lists.sets.iter() {
+            set.flags.stopping.set();
+            set.wake_all();
+        }
+        for dev in lists.devs.iter().filter(|d| d.att.load().is_none()) {
+            dev.flags.closing.set();
+        }
+        drop(lists);
+        self.kick();
+    }
+
+    /// The reboot notifier (C: `bcache_reboot`): stops everything, waits at most ten seconds.
+    pub(crate) fn reboot(self: &Arc<Self>) {
+        if self.rebooting.set() || self.is_empty() {
+            return;
+        }
+        pr_info!("Stopping all devices:\n");
+        self.stop_all();
+        let wait = u64::from(bcache_kernel::time::msecs_to_jiffies(REBOOT_WAIT_MS));
+        if self.gone.wait_until_timeout(|| self.is_empty(), wait) {
+            pr_info!("All devices stopped\n");
+        } else {
+            pr_notice!("Timeout waiting for devices to be closed\n");
+        }
+    }
+}
+
+/// Ties [`Registry::reboot`] to the kernel's reboot chain for as long as the value lives.
+pub(crate) fn reboot_notifier(registry: &Arc<Registry>) -> Result<notifier::Reboot> {
+    let registry = registry.clone();
+    notifier::Reboot::register(move || registry.reboot())
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How devices, attachments and sets end.
+//!
+//! # The rule
+//!
+//! Nothing is freed while something else can reach it. Each step below first closes an entrance (no new
+//! request, no new attach, no re-arming of the rate work), then waits for whoever is inside, and only then
+//! takes the object apart. The steps are claimed by `registry.rs` and run in process context, holding no lock at
+//! the start.
+//!
+//! | step | closes | waits for | then |
+//! |---|---|---|---|
+//! | [`finish_detach`] | rate work (one way), gate of the attachment | rate work, writeback thread, requests | uuid slot invalid, links gone, set reference dropped |
+//! | [`free_dev`] | disk (deleted), gates | requests, writeback | disk put, device closed, then sysfs gone |
+//! | [`stop_devices`] | attach (flag `stopping`) | - | devices detach or stop |
+//! | [`finish_set`] | - (no device left) | gc, flusher, allocator, journal threads | device closed, then sysfs gone |
+
+use crate::{
+    attach::Attachment,
+    cache_set::CacheSet,
+    cached_dev::CachedDev, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// Lets nobody into the attachment any more and waits until all are out.
+fn quiesce(att: &Attachment) {
+    att.gate.close();
+    att.gate.wait_idle();
+}
+
+/// Takes the attachment out of device and set. The register lock is held by nobody here.
+fn unlink(att: &Arc<Attachment>, invalidate_slot: bool) {
+    let set = &att.set;
+    let dev = &att.dev;
+    let _lists = set.registry.inner.lock();
+    if invalidate_slot {
+        set.uuid_invalidate(att.inode);
+        if !set.io_disabled() && set.uuid_write().is_err() {
+            pr_err!("{}: could not write the uuid bucket at detach\n", dev.name);
+        }
+    }
+    crate::sysfs::unlink_attachment(att);
+    set.remove_device(att);
+    // The old reference goes away after its last reader.
+    drop(dev.att.replace(None));
+}
+
+/// The writeback thread is through: the device leaves its set (C: `cached_dev_detach_finish`).
+pub(crate) fn finish_detach(att: &Arc<Attachment>) {
+    att.stop_writeback();
+    quiesce(att);
+    unlink(att, true);
+    pr_info!("Caching disabled for {}\n", att.dev.name);
+    att.set.registry.kick();
+}
+
+/// A stopped device that nobody has open is taken apart (C: `cached_dev_flush`, `cached_dev_free`).
+pub(crate) fn free_dev(dev: &Arc<CachedDev>) {
+    drop(dev.status.lock().take());
+    let running = dev.flags.running.get();
+    if running {
+        let disk = dev.disk.lock();
+        if let Some(disk) = disk.as_ref() {
+            disk.unlink_holder(&dev.bdev);
+            disk.del();
+        }
+    }
+    if let Some(att) = dev.att.load() {
+        quiesce(&att);
+        att.stop_writeback();
+        unlink(&att, false);
+    }
+    dev.gate.close();
+    dev.gate.wait_idle();
+    let disk = dev.disk.lock().take();
+    drop(disk);
+    dev.bdev.close_sync();
+    let dirs = dev.sysfs.lock().take();
+    drop(dirs);
+    let mut lists = dev.registry.inner.lock();
+    lists.devs.retain(|d| !Arc::ptr_eq(d, dev));
+    drop(lists);
+    dev.registry.gone.wake_all();
+    dev.registry.kick();
+}
+
+/// Whether the failure of its set stops this device too (C: `conditional_stop_bcache_device`).
+fn stop_after_set_failure(set: &CacheSet, att: &Attachment) {
+    let dev = &att.dev;
+    let name = dev.disk_name();
+    if dev.tun.stop_when_cache_set_failed.get() == 1 {
+        pr_warn!(
+            "stop_when_cache_set_failed of {} is \"always\", stop it for failed cache set {}.\n",
+            name,
+            set.uuid_text()
+        );
+        dev.stop();
+    } else if att.wb.has_dirty.get() {
+        pr_warn!(
+            "stop_when_cache_set_failed of {} is \"auto\" and cache is dirty, stop it to avoid potential data corruption.\n",
+            name
+        );
+        // Once the set is gone requests would reach the backing device, which lacks the dirty data.
+        dev.flags.io_disable.set();
+        dev.stop();
+    } else {
+        pr_warn!(
+            "stop_when_cache_set_failed of {} is \"auto\" and cache is clean, keep it alive.\n",
+            name
+        );
+    }
+}
+
+/// The set stops: its devices detach (unregister) or stop with it (C: `__cache_set_unregister`).
+pub(crate) fn stop_devices(set: &Arc<CacheSet>) {
+    let lists = set.registry.inner.lock();
+    for dev in lists.devs.iter() {
+        let Some(att) = dev.att.load() else { continue };
+        if !Arc::ptr_eq(&att.set, set) {
+            continue;
+        }
+        if set.flags.unregistering.get() {
+            att.detach();
+            if set.io_disabled() {
+                stop_after_set_failure(set, &att);
+            }
+        } else {
+            dev.stop();
+        }
+    }
+    drop(lists);
+    set.registry.kick();
+}
+
+/// No device is left: the set writes what it must and closes its device (C: `cache_set_flush`, `cache_set_free`).
+pub(crate) fn finish_set(set: &Arc<CacheSet>) {
+    close_set(set);
+    let dirs = set.sysfs.lock().take();
+    drop(dirs);
+    let mut lists = set.registry.inner.lock();
+    lists.sets.retain(|s| !Arc::ptr_eq(s, set));
+    drop(lists);
+    pr_info!("Cache set {} unregistered\n", set.uuid_text());
+    set.registry.gone.wake_all();
+}
+
+/// Stops the threads of a set in the order of who needs whom and closes its device. Also the way back
+/// of a start that failed.
+pub(crate) fn close_set(set: &Arc<CacheSet>) {
+    set.flags.stopping.set();
+    set.wake_all();
+    set.gc_stop();
+    if !set.io_disabled() && set.btree_flush_all().is_err() {
+        pr_err!("{}: could not write all btree nodes\n", set.uuid_text());
+    }
+    set.btree_stop();
+    set.allocator_stop();
+    // Writes the last entry if the set is alive.
+    set.journal_stop();
+    drop(set.devices.replace(None));
+    set.bdev.close_sync();
+}
