@@ -7,6 +7,7 @@
 
 pub(crate) mod bindings;
 pub mod block;
+pub mod job;
 mod ondisk_check;
 
 /// Prefix of log lines printed from this crate.

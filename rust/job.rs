@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Work items that own a request: exclusive while it is worked on, shared while its I/O is in flight.
+//!
+//! A request of the driver goes through phases. While it is being worked on, one context owns it alone
+//! ([`Job`]) and may change it without a lock. While I/O is in flight, every bio holds a [`Shared`] and
+//! may only read. The reference count is the count of outstanding I/O: whoever releases the last
+//! [`Shared`] gets the [`Job`] back, and either ends the request or sends it to a worker.
+//!
+//! This takes the place of C's closures (`lib/closure.c`) in the I/O path.
+//!
+//! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
+
+use core::{
+    mem::MaybeUninit,
+    ops::{Deref, DerefMut},
+    pin::Pin, //
+};
+use kernel::{
+    alloc::Flags,
+    impl_has_work,
+    new_work,
+    prelude::*,
+    sync::{Arc, UniqueArc},
+    workqueue::{Queue, Work, WorkItem}, //
+};
+
+/// What a request does when its turn comes on a work queue.
+pub trait JobRun: Send + Sync + Sized + 'static {
+    /// Goes on with the request. Process context, may sleep.
+    fn run(job: Job<Self>);
+}
+
+/// The allocation behind [`Job`] and [`Shared`].
+#[pin_data]
+struct Inner<T: JobRun> {
+    #[pin]
+    work: Work<Inner<T>>,
+    data: T,
+}
+
+impl_has_work! {
+    impl{T: JobRun} HasWork<Inner<T>> for Inner<T> { self.work }
+}
+
+impl<T: JobRun> WorkItem for Inner<T> {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        // A queued job was a `Job`, so nobody else has a count.
+        if let Some(inner) = Arc::into_unique_or_drop(this) {
+            T::run(Job(inner));
+        }
+    }
+}
+
+/// A request owned by one context.
+pub struct Job<T: JobRun>(Pin<UniqueArc<Inner<T>>>);
+
+impl<T: JobRun> Job<T> {
+    /// Puts `data` into a new request.
+    ///
+    /// # Errors
+    ///
+    /// Gives `data` back if there is no memory.
+    pub fn new(data: T, flags: Flags) -> Result<Self, T> {
+        match Slot::new(flags) {
+            Ok(slot) => Ok(slot.fill(data)),
+            Err(_) => Err(data),
+        }
+    }
+
+    /// Sends the request to a work queue. Any context.
+    pub fn queue(self, queue: &Queue) {
+        // It cannot be queued already: a pending item would own a count, and `Job` has the only one.
+        let _ = queue.enqueue(Arc::from(self.0));
+    }
+
+    /// Makes the request shared, for the time its I/O is in flight.
+    pub fn share(self) -> Shared<T> {
+        Shared(Arc::from(self.0))
+    }
+}
+
+impl<T: JobRun> Deref for Job<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0.data
+    }
+}
+
+impl<T: JobRun> DerefMut for Job<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.0.as_mut().project().data
+    }
+}
+
+/// Memory for a request that is not there yet.
+pub struct Slot<T: JobRun>(UniqueArc<MaybeUninit<Inner<T>>>);
+
+impl<T: JobRun> Slot<T> {
+    /// Allocates.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn new(flags: Flags) -> Result<Self> {
+        Ok(Self(UniqueArc::new_uninit(flags)?))
+    }
+
+    /// Puts `data` into the memory.
+    pub fn fill(self, data: T) -> Job<T> {
+        let init = pin_init!(Inner {
+            work <- new_work!("bcache_kernel::Job"),
+            data,
+        });
+        match self.0.pin_init_with(init) {
+            Ok(inner) => Job(inner),
+            Err(never) => match never {},
+        }
+    }
+}
+
+/// One of several references to a request with I/O in flight; read access only.
+pub struct Shared<T: JobRun>(Arc<Inner<T>>);
+
+impl<T: JobRun> Shared<T> {
+    /// Gives this reference up. The last one gets the request back. Any context.
+    pub fn release(self) -> Option<Job<T>> {
+        Arc::into_unique_or_drop(self.0).map(Job)
+    }
+}
+
+impl<T: JobRun> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: JobRun> Deref for Shared<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0.data
+    }
+}
