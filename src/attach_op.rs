@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Attaching a backing device to a set, and making its disk visible.
+//!
+//! C: `bch_cached_dev_attach`, `bch_cached_dev_run` in `super.c`. Attach is a transaction: whatever fails, all
+//! that was done before is undone, and the set can be unregistered afterwards.
+
+use crate::{
+    attach::Attachment,
+    cache_set::CacheSet,
+    cached_dev::CachedDev,
+    status,
+    sysfs, //
+};
+use bcache_core::ondisk::{
+    superblock::BdevState,
+    uuid::UuidText, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc,
+    types::ScopeGuard, //
+};
+
+/// Attaches `dev` to `set` if the set is the one asked for: `wanted`, or else the one named in the
+/// device's superblock. The caller holds the register lock. May sleep.
+///
+/// # Errors
+///
+/// `ENOENT` if it is another set, or the device is dirty and unknown to the set; `EINVAL` if the device cannot
+/// be attached; `ENOMEM`, `EIO`.
+pub(crate) fn attach(
+    dev: &Arc<CachedDev>,
+    set: &Arc<CacheSet>,
+    wanted: Option<&[u8; 16]>,
+) -> Result {
+    let named = dev.sb.with(|sb| sb.set_uuid);
+    if *wanted.unwrap_or(&named) != set.set_uuid {
+        return Err(ENOENT);
+    }
+    check(dev, set)?;
+    let (inode, new_slot) = take_slot(dev, set)?;
+    let undo_slot = ScopeGuard::new(|| {
+        if new_slot {
+            give_back_slot(dev, set, inode);
+        }
+    });
+    let att = Attachment::new(dev, set, inode)?;
+    att.recount_dirty()?;
+    set.add_device(&att)?;
+    let undo_table = ScopeGuard::new(|| set.remove_device(&att));
+    if dev.state() == BdevState::Dirty {
+        att.wb.has_dirty.set();
+    }
+    att.start_writeback()?;
+    let undo_writeback = ScopeGuard::new(|| att.stop_writeback());
+    publish(dev, &att)?;
+    let undo_publish = ScopeGuard::new(|| {
+        att.gate.close();
+        att.gate.wait_idle();
+        drop(dev.att.replace(None));
+    });
+    match run(dev) {
+        Err(e) if e != EBUSY => {
+            pr_err!("Couldn't run cached device {}\n", dev.name);
+            return Err(e);
+        }
+        _ => {}
+    }
+    if let Err(e) = sysfs::link_attachment(&att) {
+        pr_err!("{}: could not make the sysfs links: {:?}\n", dev.name, e);
+    }
+    set.attached_dev_nr.add(1);
+    undo_publish.dismiss();
+    undo_writeback.dismiss();
+    undo_table.dismiss();
+    undo_slot.dismiss();
+    if set.sb.with(|sb| sb.obsolete_large_bucket()) {
+        pr_err!("The obsoleted large bucket layout is unsupported, set the bcache device into read-only\n");
+        pr_err!("Please update to the latest bcache-tools to create the cache device\n");
+        if let Some(disk) = dev.disk.lock().as_ref() {
+            disk.set_ro(true);
+        }
+    }
+    att.wake_writeback();
+    pr_info!(
+        "Caching {} as {} on set {}\n",
+        dev.name,
+        dev.disk_name(),
+        UuidText(set.set_uuid)
+    );
+    Ok(())
+}
+
+/// The refusals of C, in its order and words.
+fn check(dev: &CachedDev, set: &CacheSet) -> Result {
+    if dev.att.load().is_some() {
+        pr_err!("Can't attach {}: already attached\n", dev.name);
+        return Err(EINVAL);
+    }
+    if set.flags.stopping.get() || dev.flags.closing.get() {
+        pr_err!("Can't attach {}: shutting down\n", dev.name);
+        return Err(EINVAL);
+    }
+    let block_sectors = dev.sb.with(|sb| u32::from(sb.block_size));
+    if block_sectors < set.geo.block_sectors() {
+        pr_err!(
+            "Couldn't attach {}: block size less than set's block size\n",
+            dev.name
+        );
+        return Err(EINVAL);
+    }
+    if set.has_device_uuid(&dev.uuid) {
+        pr_err!(
+            "Tried to attach {} but duplicate UUID already attached\n",
+            dev.name
+        );
+        return Err(EINVAL);
+    }
+    Ok(())
+}
+
+/// Finds or makes the uuid slot of the device and writes what attach writes. Gives the slot and whether it is new.
+fn take_slot(dev: &CachedDev, set: &CacheSet) -> Result<(u32, bool)> {
+    let state = dev.state();
+    let mut slot = set.uuid_find(&dev.uuid);
+    if let (Some(old), BdevState::Stale | BdevState::None) = (slot, state) {
+        // What the set still holds for this device is out of date.
+        set.uuid_invalidate(old);
+        slot = None;
+    }
+    if let Some(slot) = slot {
+        set.uuid_touch(slot);
+        set.uuid_write()?;
+        return Ok((slot, false));
+    }
+    if state == BdevState::Dirty {
+        pr_err!("Couldn't find uuid for {} in set\n", dev.name);
+        return Err(ENOENT);
+    }
+    let label = dev.sb.with(|sb| sb.label);
+    let Some(slot) = set.uuid_new(&dev.uuid, &label) else {
+        pr_err!("Not caching {}, no room for UUID\n", dev.name);
+        return Err(EINVAL);
+    };
+    set.uuid_write()?;
+    let set_uuid = set.set_uuid;
+    dev.sb.update(|sb| {
+        sb.set_uuid = set_uuid;
+        sb.set_state(BdevState::Clean);
+    })?;
+    Ok((slot, true))
+}
+
+/// Undoes [`take_slot`] for a new slot after a later step of attach failed.
+fn give_back_slot(dev: &CachedDev, set: &CacheSet, slot: u32) {
+    set.uuid_invalidate(slot);
+    let uuids = set.uuid_write();
+    let sb = dev.sb.update(|sb| {
+        sb.set_uuid = [0; 16];
+        sb.set_state(BdevState::None);
+    });
+    if uuids.is_err() || sb.is_err() {
+        pr_err!("{}: could not undo a failed attach on disk\n", dev.name);
+    }
+}
+
+/// Lets requests into the attachment. Requests that went straight to the backing device are waited for before
+/// the first fill of the cache: a read could else cache what such a write is just replacing.
+fn publish(dev: &CachedDev, att: &Arc<Attachment>) -> Result {
+    att.warming.set();
+    dev.att.replace_checked(att.clone())?;
+    dev.gate.close();
+    dev.gate.wait_idle();
+    dev.gate.reopen();
+    att.warming.clear();
+    dev.tun.writeback_running.set();
+    Ok(())
+}
+
+/// Makes the disk visible (C: `bch_cached_dev_run`). The caller holds the register lock. May sleep.
+///
+/// # Errors
+///
+/// `EIO` if I/O is disabled, `EBUSY` if it runs already, else what adding the disk failed with.
+pub(crate) fn run(dev: &Arc<CachedDev>) -> Result {
+    if dev.flags.io_disable.get() || dev.flags.closing.get() {
+        pr_err!("I/O disabled on cached dev {}\n", dev.name);
+        return Err(EIO);
+    }
+    if dev.flags.running.set() {
+        pr_info!("cached dev {} is running already\n", dev.name);
+        return Err(EBUSY);
+    }
+    let result = add_disk(dev);
+    if result.is_err() {
+        dev.flags.running.clear();
+    }
+    result
+}
+
+fn add_disk(dev: &Arc<CachedDev>) -> Result {
+    if dev.att.load().is_none() && dev.state() != BdevState::None {
+        // What its set holds is out of date from now on.
+        dev.set_state(BdevState::Stale)?;
+    }
+    {
+        let disk = dev.disk.lock();
+        let disk = disk.as_ref().ok_or(ENODEV)?;
+        disk.add()?;
+        if let Err(e) = disk.link_holder(&dev.bdev) {
+            pr_err!("{}: no holder link: {:?}\n", dev.name, e);
+        }
+    }
+    announce(dev);
+    if sysfs::link_disk(dev).is_err() {
+        pr_err!("Couldn't create bcache dev <-> disk sysfs symlinks\n");
+    }
+    status::watch(dev);
+    Ok(())
+}
+
+/// Tells udev the uuid and label of the disk (uevent CHANGE). May sleep.
+pub(crate) fn announce(dev: &CachedDev) {
+    let label = dev.sb.with(|sb| sb.label);
+    let label = label.split(|&b| b == 0).next().unwrap_or_default();
+    if let Some(disk) = dev.disk.lock().as_ref() {
+        let uuid = UuidText(dev.uuid);
+        if disk.uevent_change(&uuid, label).is_err() {
+            pr_warn!("{}: could not send an uevent\n", dev.name);
+        }
+    }
+}
