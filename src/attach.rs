@@ -28,12 +28,14 @@ pub(crate) struct Attachment {
     pub(crate) inode: u32,
     /// Detach was asked for: everything bypasses, writeback flushes without limit; one way.
     pub(crate) detaching: Flag,
+    /// Just published: requests that do not know it yet may still be under way to the backing device, so
+    /// reads do not fill the cache and writes bypass it.
+    pub(crate) warming: Flag,
     /// The writeback thread is through: device clean and its superblock detached, or the set is dead.
     pub(crate) detach_ready: Flag,
     /// The finishing job has been queued; one way.
     pub(crate) finishing: Flag,
     /// Requests in flight that use the cache.
-    #[pin]
     pub(crate) gate: Gate,
     /// Writeback, controller and dirty accounting.
     #[pin]
@@ -41,6 +43,31 @@ pub(crate) struct Attachment {
 }
 
 impl Attachment {
+    /// Makes the bond; nothing can reach it yet. May sleep.
+    pub(crate) fn new(dev: &Arc<CachedDev>, set: &Arc<CacheSet>, inode: u32) -> Result<Arc<Self>> {
+        let gate = Gate::new()?;
+        let wb = Writeback::new(dev)?;
+        Arc::pin_init(
+            pin_init!(Self {
+                set: set.clone(),
+                dev: dev.clone(),
+                inode,
+                detaching: Flag::new(false),
+                warming: Flag::new(false),
+                detach_ready: Flag::new(false),
+                finishing: Flag::new(false),
+                gate,
+                wb <- wb,
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Nothing may be added to the cache through this attachment (now, or any more).
+    pub(crate) fn must_bypass(&self) -> bool {
+        self.detaching.get() || self.warming.get()
+    }
+
     /// The device holds dirty data from now on: writes state DIRTY durably before the caller's first
     /// dirty write may be acknowledged (C writes it asynchronously and leaves a window). May sleep.
     pub(crate) fn mark_dirty(&self) -> Result {

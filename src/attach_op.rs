@@ -70,7 +70,6 @@ pub(crate) fn attach(
     if let Err(e) = sysfs::link_attachment(&att) {
         pr_err!("{}: could not make the sysfs links: {:?}\n", dev.name, e);
     }
-    set.attached_dev_nr.add(1);
     undo_publish.dismiss();
     undo_writeback.dismiss();
     undo_table.dismiss();

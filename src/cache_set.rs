@@ -16,9 +16,9 @@
 
 use crate::{
     alloc::Allocator,
-    attach::Attachment,
     btree::Btree,
     buckets::BucketTable,
+    devices::DeviceTable,
     flag::{Flag, Num, Num64},
     journal::Journal,
     open_buckets::OpenBuckets,
@@ -26,33 +26,27 @@ use crate::{
     registry::Registry,
     stats::Accounting,
     superblock::SbFile,
+    sysfs::SetDirs,
     uuids::UuidTable, //
 };
 use bcache_core::{
     geometry::Geometry,
-    num::BucketNr, //
+    ondisk::{superblock::Superblock, uuid::UuidText}, //
 };
 use bcache_kernel::{
-    block::{Bdev, Opf, Status},
-    dma::DmaBuf,
+    block::{Bdev, SbPage},
     rcu::RcuArc,
     wait::WaitQueue,
     workqueue::Wq, //
 };
-use core::ops::Range;
 use kernel::{
+    new_mutex,
     prelude::*,
-    sync::Arc, //
+    sync::{Arc, Mutex}, //
 };
 
-/// What happens when the cache device fails (`errors` in sysfs).
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OnError {
-    /// Retire the set.
-    Unregister,
-    /// Stop the machine.
-    Panic,
-}
+/// Fewest buckets of a cache: below, a reserve of the allocator would be empty (C: `cache_alloc`).
+const MIN_BUCKETS: u32 = 513;
 
 /// State bits of a set. All any-context.
 pub(crate) struct SetFlags {
@@ -64,6 +58,8 @@ pub(crate) struct SetFlags {
     pub(crate) unregistering: Flag,
     /// Recovery is over (C: `CACHE_SET_RUNNING`).
     pub(crate) running: Flag,
+    /// The devices have been asked to detach or stop; one way.
+    pub(crate) told_devices: Flag,
     /// A finish job has been queued by the registry.
     pub(crate) finishing: Flag,
 }
@@ -103,11 +99,6 @@ pub(crate) struct SetCounters {
     pub(crate) io_count: Num,
 }
 
-/// The attached devices by inode; immutable, replaced as a whole under the register lock.
-pub(crate) struct DeviceTable {
-    pub(crate) devs: KVec<Arc<Attachment>>,
-}
-
 /// A cache set. Shared by reference count; every thread, work and bio that can touch it holds one.
 #[pin_data]
 pub(crate) struct CacheSet {
@@ -118,8 +109,7 @@ pub(crate) struct CacheSet {
     pub(crate) set_magic: u64,
     pub(crate) geo: Geometry,
     pub(crate) bdev: Arc<Bdev>,
-    #[pin]
-    pub(crate) sb: SbFile,
+    pub(crate) sb: Pin<KBox<SbFile>>,
     pub(crate) flags: SetFlags,
     pub(crate) tun: SetTunables,
     pub(crate) count: SetCounters,
@@ -138,14 +128,13 @@ pub(crate) struct CacheSet {
     pub(crate) uuids: UuidTable,
     #[pin]
     pub(crate) stats: Accounting,
-    #[pin]
     pub(crate) devices: RcuArc<DeviceTable>,
     /// Sum of the sizes of the attached backing devices, in sectors (controller's share).
     pub(crate) cached_dev_sectors: Num64,
     pub(crate) attached_dev_nr: Num,
-    /// Idle detection of the controller (core `writeback/idle.rs`).
-    pub(crate) idle_counter: Num,
-    pub(crate) at_max_writeback_rate: Flag,
+    /// The sysfs directories; taken once by the job that closes the set.
+    #[pin]
+    pub(crate) sysfs: Mutex<Option<SetDirs>>,
     /// Queue for request continuations (C: "bcache").
     pub(crate) wq: Wq,
     /// Woken whenever `io_disable` or `stopping` is set; set-wide waits also wait here or are woken by `wake_all_waiters`.
@@ -153,22 +142,146 @@ pub(crate) struct CacheSet {
     pub(crate) wait: WaitQueue,
 }
 
+impl SetFlags {
+    const fn new() -> Self {
+        Self {
+            io_disable: Flag::new(false),
+            stopping: Flag::new(false),
+            unregistering: Flag::new(false),
+            running: Flag::new(false),
+            told_devices: Flag::new(false),
+            finishing: Flag::new(false),
+        }
+    }
+}
+
+impl SetTunables {
+    /// The defaults of C; the cutoffs are the module's parameters.
+    fn new() -> Self {
+        Self {
+            errors_panic: Flag::new(false),
+            io_error_limit: Num::new(8),
+            io_error_decay: Num::new(0),
+            congested_read_threshold_us: Num::new(2000),
+            congested_write_threshold_us: Num::new(20000),
+            journal_delay_ms: Num::new(100),
+            gc_always_rewrite: Flag::new(false),
+            shrinker_disabled: Flag::new(false),
+            copy_gc_enabled: Flag::new(false),
+            idle_max_writeback_rate: Flag::new(true),
+            gc_after_writeback: Num::new(0),
+            cutoff_writeback: Num::new(crate::params::cutoff_writeback()),
+            cutoff_writeback_sync: Num::new(crate::params::cutoff_writeback_sync()),
+        }
+    }
+}
+
+impl SetCounters {
+    const fn new() -> Self {
+        Self {
+            written: Num64::new(0),
+            btree_written: Num64::new(0),
+            meta_written: Num64::new(0),
+            cache_read_races: Num64::new(0),
+            reclaim: Num64::new(0),
+            reclaimed_journal_buckets: Num64::new(0),
+            flush_write: Num64::new(0),
+            writeback_keys_done: Num64::new(0),
+            writeback_keys_failed: Num64::new(0),
+            io_errors: Num::new(0),
+            io_count: Num::new(0),
+        }
+    }
+}
+
 impl CacheSet {
-    /// The attached device of an index inode. Any context that is not interrupt context.
-    pub(crate) fn attachment(&self, inode: u32) -> Option<Arc<Attachment>> {
-        let table = self.devices.load()?;
-        table.devs.iter().find(|a| a.inode == inode).cloned()
+    /// Makes the set of a cache device; nothing runs yet. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` if the device has too few buckets for the allocator's reserves, `EINVAL`, `ENOMEM`.
+    pub(crate) fn new(
+        registry: &Arc<Registry>,
+        bdev: &Arc<Bdev>,
+        page: SbPage,
+        sb: KBox<Superblock>,
+    ) -> Result<Arc<Self>> {
+        let geo = Geometry::new(
+            sb.nbuckets,
+            sb.bucket_sectors(),
+            sb.block_size,
+            sb.first_bucket,
+        )
+        .map_err(|_| EINVAL)?;
+        if geo.nbuckets() < MIN_BUCKETS {
+            return Err(EPERM);
+        }
+        let set_uuid = sb.set_uuid;
+        let set_magic = sb.set_magic();
+        let sb = KBox::pin_init(SbFile::new(page, sb)?, GFP_KERNEL)?;
+        Arc::pin_init(
+            try_pin_init!(Self {
+                registry: registry.clone(),
+                set_uuid,
+                set_magic,
+                geo,
+                bdev: bdev.clone(),
+                sb,
+                flags: SetFlags::new(),
+                tun: SetTunables::new(),
+                count: SetCounters::new(),
+                buckets: BucketTable::new(&geo)?,
+                alloc <- Allocator::new(&geo),
+                open_buckets <- OpenBuckets::new(),
+                prio <- PrioState::new(&geo),
+                journal <- Journal::new(&geo),
+                btree <- Btree::new(&geo),
+                uuids <- UuidTable::new(&geo),
+                stats <- Accounting::new(),
+                devices: RcuArc::new(None)?,
+                cached_dev_sectors: Num64::new(0),
+                attached_dev_nr: Num::new(0),
+                sysfs <- new_mutex!(None, "CacheSet::sysfs"),
+                wq: Wq::new(c"bcache", true, false, 0)?,
+                wait <- WaitQueue::new(),
+            }? Error),
+            GFP_KERNEL,
+        )
     }
 
-    /// Adds `sectors` (may be negative) dirty sectors from `start` on to the accounting of `inode`.
-    pub(crate) fn dirty_add(&self, inode: u32, start: u64, sectors: i64) {
-        if let Some(att) = self.attachment(inode) {
-            att.wb.dirty_add(start, sectors);
-        }
+    /// Prints as the UUID of the set.
+    pub(crate) fn uuid_text(&self) -> UuidText {
+        UuidText(self.set_uuid)
     }
 
     /// True once all I/O to the cache must fail.
     pub(crate) fn io_disabled(&self) -> bool {
         self.flags.io_disable.get()
+    }
+
+    /// Stop was asked for: the devices stop too, dirty data stays in the cache. Does not wait.
+    pub(crate) fn stop(&self) {
+        self.flags.stopping.set();
+        self.wake_all();
+        self.registry.kick();
+    }
+
+    /// Unregister was asked for: the devices are flushed and detached first. Does not wait.
+    pub(crate) fn unregister(&self) {
+        self.flags.unregistering.set();
+        self.stop();
+    }
+
+    /// Changes and writes the superblock of the cache device (C: `bcache_write_super`). May sleep.
+    pub(crate) fn write_super(&self, f: impl FnOnce(&mut Superblock)) -> Result {
+        let written = self.sb.update(|sb| {
+            f(sb);
+            sb.seq = sb.seq.wrapping_add(1);
+            sb.upgrade_version();
+        });
+        if written.is_err() {
+            self.set_error(format_args!("could not write the superblock"));
+        }
+        written
     }
 }

@@ -15,18 +15,21 @@ use crate::{
 };
 use bcache_core::ondisk::superblock::BdevState;
 use bcache_kernel::{
-    block::{Bdev, BdevName, Disk, DiskOps, MinorId, UserBio},
+    block::{Bdev, BdevName, Disk, DiskOps, Limits, MinorId, UserBio},
     gate::Gate,
     kthread::Thread,
     rcu::RcuArc, //
 };
 use kernel::{
+    new_mutex,
     prelude::*,
     sync::{Arc, ArcBorrow, Mutex}, //
 };
 
 /// Minor numbers per device.
 pub(crate) const MINORS: u32 = 128;
+/// Largest logical block of a disk: a page.
+const MAX_BLOCK_BYTES: u32 = 4096;
 
 /// State bits of a cached device. Any context.
 pub(crate) struct DevFlags {
@@ -38,7 +41,7 @@ pub(crate) struct DevFlags {
     pub(crate) running: Flag,
     /// All I/O fails with EIO.
     pub(crate) io_disable: Flag,
-    /// A flush to the backing device is owed for writes of ours (see `request::flush`).
+    /// The backing device is a RAID on which partial stripe writes cost a read.
     pub(crate) partial_stripes_expensive: Flag,
 }
 
@@ -99,8 +102,7 @@ pub(crate) struct CachedDev {
     pub(crate) bdev: Arc<Bdev>,
     pub(crate) name: BdevName,
     pub(crate) uuid: [u8; 16],
-    #[pin]
-    pub(crate) sb: SbFile,
+    pub(crate) sb: Pin<KBox<SbFile>>,
     /// First data sector of the backing device; index keys count from sector 0 of the device.
     pub(crate) data_offset: u64,
     /// Bytes of a logical block of the disk.
@@ -116,7 +118,6 @@ pub(crate) struct CachedDev {
     #[pin]
     pub(crate) att: RcuArc<Attachment>,
     /// Requests in flight that go straight to the backing device without an attachment.
-    #[pin]
     pub(crate) gate: Gate,
     /// Sequential detection.
     #[pin]
@@ -164,6 +165,68 @@ impl DiskOps for CachedDev {
 }
 
 impl CachedDev {
+    /// Makes the device and its disk, which is not visible yet (C: `cached_dev_init`). May sleep.
+    pub(crate) fn new(
+        registry: &Arc<Registry>,
+        bdev: &Arc<Bdev>,
+        sb: impl PinInit<SbFile>,
+    ) -> Result<Arc<Self>> {
+        let minor = registry.ids.alloc()?;
+        let sb = KBox::pin_init(sb, GFP_KERNEL)?;
+        let (uuid, data_offset, block_sectors, mode) = sb.with(|sb| {
+            (sb.uuid, sb.data_start(), u32::from(sb.block_size), sb.cache_mode())
+        });
+        let block_size = disk_block_size(bdev, block_sectors);
+        let capacity = bdev.nr_sectors().checked_sub(data_offset).ok_or(EINVAL)?;
+        let raid = bdev.io_opt() != 0 && bdev.partial_stripes_expensive();
+        let flags = DevFlags {
+            closing: Flag::new(false),
+            freeing: Flag::new(false),
+            running: Flag::new(false),
+            io_disable: Flag::new(false),
+            partial_stripes_expensive: Flag::new(raid),
+        };
+        let dev = Arc::pin_init(
+            try_pin_init!(Self {
+                registry: registry.clone(),
+                bdev: bdev.clone(),
+                name: bdev.name(),
+                uuid,
+                sb,
+                data_offset,
+                block_size,
+                minor,
+                flags,
+                tun: DevTunables::new(u32::try_from(mode).unwrap_or(0)),
+                openers: Num::new(0),
+                io_errors: Num::new(0),
+                att: RcuArc::new(None)?,
+                gate: Gate::new()?,
+                recent <- RecentIo::new(),
+                stats <- Accounting::new(),
+                disk <- new_mutex!(None, "CachedDev::disk"),
+                sysfs <- new_mutex!(None, "CachedDev::sysfs"),
+                status <- new_mutex!(None, "CachedDev::status"),
+            }? Error),
+            GFP_KERNEL,
+        )?;
+        let limits = Limits {
+            block_size,
+            io_opt: bdev.io_opt().max(block_size),
+        };
+        let disk = Disk::alloc(
+            &registry.major,
+            dev.minor.index(),
+            MINORS,
+            fmt!("{}", dev.disk_name()),
+            capacity,
+            &limits,
+            dev.clone(),
+        )?;
+        *dev.disk.lock() = Some(disk);
+        Ok(dev)
+    }
+
     /// State word of the superblock. May sleep.
     pub(crate) fn state(&self) -> BdevState {
         self.sb.with(|sb| sb.state())
@@ -201,6 +264,23 @@ impl CachedDev {
     pub(crate) fn disk_name(&self) -> DiskName {
         DiskName(self.minor.index())
     }
+}
+
+/// Bytes of a logical block of the disk. A superblock that names more than a page, or no power of two (C
+/// then oopses), falls back to the device's own block size.
+fn disk_block_size(bdev: &Bdev, block_sectors: u32) -> u32 {
+    let bytes = block_sectors.saturating_mul(512);
+    if bytes.is_power_of_two() && bytes <= MAX_BLOCK_BYTES {
+        return bytes;
+    }
+    let own = bdev.logical_block_size();
+    pr_info!(
+        "{}: sb/logical block size ({}) greater than page size (4096) falling back to device logical block size ({})\n",
+        bdev.name(),
+        bytes,
+        own
+    );
+    own
 }
 
 /// Prints as the name of the disk with this index.

@@ -13,10 +13,12 @@ use crate::{
     cache_set::CacheSet,
     cached_dev::CachedDev,
     flag::Flag,
+    sysfs::root::Root,
     teardown, //
 };
 use bcache_kernel::{
     block::{Major, MinorIds},
+    kobject::KObj,
     notifier,
     wait::WaitQueue,
     workqueue::Wq, //
@@ -58,6 +60,9 @@ pub(crate) struct Registry {
     /// Woken when an object left the lists.
     #[pin]
     pub(crate) gone: WaitQueue,
+    /// `/sys/fs/bcache`; taken at module exit.
+    #[pin]
+    pub(crate) root: Mutex<Option<KObj<Root>>>,
     #[pin]
     work: Work<Registry>,
 }
@@ -96,7 +101,7 @@ impl Step {
         if registry
             .wq
             .queue()
-            .try_spawn(GFP_KERNEL, move || job.run())
+            .spawn(move || job.run())
             .is_err()
         {
             self.run();
@@ -130,6 +135,7 @@ impl Registry {
                 ids,
                 wq,
                 gone <- WaitQueue::new(),
+                root <- new_mutex!(None, "Registry::root"),
                 work <- new_work!("Registry::work"),
             }),
             GFP_KERNEL,

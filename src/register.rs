@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Taking a device in through `/sys/fs/bcache/register`. C: `register_bcache` in `super.c`.
+
+use crate::{
+    attach_op,
+    cache_set::CacheSet,
+    cached_dev::CachedDev,
+    registry::{Lists, Registry},
+    superblock::{SbFile, SB_BYTES},
+    sysfs,
+    teardown, //
+};
+use bcache_core::ondisk::superblock::{
+    BadSuperblock,
+    BdevState,
+    Superblock, //
+};
+use bcache_kernel::{
+    block::{self, Bdev, SbPage},
+    kobject::AsKobj, //
+};
+use kernel::{
+    prelude::*,
+    str::CString,
+    sync::Arc, //
+};
+
+/// Why a registration failed: the errno for the writer and the words for the log.
+struct Refused(Error, Words);
+
+/// The words of a refusal.
+enum Words {
+    Text(&'static str),
+    Superblock(BadSuperblock),
+}
+
+impl core::fmt::Display for Words {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Words::Text(text) => f.write_str(text),
+            Words::Superblock(bad) => bad.fmt(f),
+        }
+    }
+}
+
+fn refuse<T>(errno: Error, text: &'static str) -> Result<T, Refused> {
+    Err(Refused(errno, Words::Text(text)))
+}
+
+/// Registers the device whose path was written. `quiet`: a device that is registered already is no error.
+/// May sleep long (recovery of a set).
+///
+/// # Errors
+///
+/// As `bcache-sysfs` lists them for `register`.
+pub(crate) fn register(registry: &Arc<Registry>, text: &[u8], quiet: bool) -> Result {
+    let path = text.trim_ascii();
+    let name = core::str::from_utf8(path).unwrap_or("?");
+    if registry.rebooting() {
+        pr_info!("error {}: bcache is in reboot\n", name);
+        return Err(EBUSY);
+    }
+    match register_path(registry, path) {
+        Ok(()) => Ok(()),
+        Err(Refused(e, Words::Text(ALREADY | BUSY))) if quiet && e == EBUSY => Ok(()),
+        Err(Refused(e, words)) => {
+            pr_info!("error {}: {}\n", name, words);
+            Err(e)
+        }
+    }
+}
+
+const ALREADY: &str = "device already registered";
+const BUSY: &str = "device busy";
+const NO_MEMORY: &str = "cannot allocate memory";
+const FAILED: &str = "failed to register device";
+
+fn register_path(registry: &Arc<Registry>, path: &[u8]) -> Result<(), Refused> {
+    let Ok(path) = CString::try_from_fmt(fmt!("{}", Lossless(path))) else {
+        return refuse(ENOMEM, NO_MEMORY);
+    };
+    // A first look without claiming the device: a disk that is not bcache's must not be disturbed.
+    let Ok(probe) = Bdev::open_readonly(&path) else {
+        return refuse(EINVAL, "failed to open device");
+    };
+    read_super(&probe)?;
+    let dev_t = probe.dev_t();
+    drop(probe);
+    let bdev = match Bdev::open_exclusive(dev_t) {
+        Ok(bdev) => bdev,
+        Err(e) if e == EBUSY => {
+            let known = is_registered(registry, dev_t);
+            return refuse(EBUSY, if known { ALREADY } else { BUSY });
+        }
+        Err(e) => return refuse(e, FAILED),
+    };
+    // Read again: between the look and the claim somebody else could write.
+    let (page, sb) = read_super(&bdev)?;
+    let result = if sb.is_bdev() {
+        register_bdev(registry, &bdev, page, sb)
+    } else {
+        register_cache(registry, &bdev, page, sb)
+    };
+    result.map_err(|e| Refused(e, Words::Text(FAILED)))
+}
+
+/// Prints bytes of a path as they are.
+struct Lossless<'a>(&'a [u8]);
+
+impl core::fmt::Display for Lossless<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match core::str::from_utf8(self.0) {
+            Ok(text) => f.write_str(text),
+            Err(_) => Err(core::fmt::Error),
+        }
+    }
+}
+
+fn read_super(bdev: &Arc<Bdev>) -> Result<(SbPage, KBox<Superblock>), Refused> {
+    let Ok(page) = SbPage::read(bdev) else {
+        return refuse(EINVAL, "IO error");
+    };
+    let Ok(mut raw) = KBox::new([0u8; SB_BYTES], GFP_KERNEL) else {
+        return refuse(ENOMEM, NO_MEMORY);
+    };
+    page.copy_to(&mut raw);
+    let sb = Superblock::parse(&raw, bdev.logical_block_size(), bdev.disk_sectors())
+        .map_err(|bad| Refused(EINVAL, Words::Superblock(bad)))?;
+    let Ok(sb) = KBox::new(sb, GFP_KERNEL) else {
+        return refuse(ENOMEM, NO_MEMORY);
+    };
+    Ok((page, sb))
+}
+
+fn is_registered(registry: &Registry, dev: block::DevT) -> bool {
+    let lists = registry.inner.lock();
+    lists.sets.iter().any(|s| s.bdev.dev_t() == dev)
+        || lists.devs.iter().any(|d| d.bdev.dev_t() == dev)
+}
+
+/// Takes in a backing device (C: `register_bdev`).
+fn register_bdev(
+    registry: &Arc<Registry>,
+    bdev: &Arc<Bdev>,
+    page: SbPage,
+    sb: KBox<Superblock>,
+) -> Result {
+    let mut lists = registry.inner.lock();
+    lists.devs.reserve(1, GFP_KERNEL)?;
+    let dev = CachedDev::new(registry, bdev, SbFile::new(page, sb)?)?;
+    *dev.sysfs.lock() = Some(sysfs::DevDirs::add(&dev)?);
+    pr_info!("registered backing device {}\n", dev.name);
+    lists.devs.push(dev.clone(), GFP_KERNEL)?;
+    attach_to_known_set(&lists, &dev);
+    let attached = dev.att.load().is_some();
+    if !attached && matches!(dev.state(), BdevState::None | BdevState::Stale) {
+        if let Err(e) = attach_op::run(&dev) {
+            pr_notice!("error {}: failed to run cached device\n", dev.name);
+            dev.stop();
+            return Err(e);
+        }
+    }
+    Ok(())
+}
+
+/// Attaches to a set that is there already. Its failure is no failure of the registration, as in C.
+fn attach_to_known_set(lists: &Lists, dev: &Arc<CachedDev>) {
+    for set in lists.sets.iter() {
+        if attach_op::attach(dev, set, None).is_ok() {
+            return;
+        }
+    }
+}
+
+/// Takes in a cache device and starts its set (C: `register_cache`).
+fn register_cache(
+    registry: &Arc<Registry>,
+    bdev: &Arc<Bdev>,
+    page: SbPage,
+    sb: KBox<Superblock>,
+) -> Result {
+    let name = bdev.name();
+    let mut lists = registry.inner.lock();
+    lists.sets.reserve(1, GFP_KERNEL)?;
+    if lists.sets.iter().any(|s| s.set_uuid == sb.set_uuid) {
+        pr_notice!("error {}: duplicate cache set member\n", name);
+        return Err(ENODEV);
+    }
+    let set = match CacheSet::new(registry, bdev, page, sb) {
+        Ok(set) => set,
+        Err(e) => {
+            let why = match e {
+                e if e == EPERM => "cache device is too small",
+                e if e == ENOMEM => "-ENOMEM",
+                _ => "unknown error",
+            };
+            pr_notice!("error {}: cache_alloc(): {}\n", name, why);
+            return Err(e);
+        }
+    };
+    if let Err(e) = start_set(registry, &set) {
+        pr_notice!("error {}: failed to run cache set\n", name);
+        pr_debug!("{}: start failed: {:?}\n", name, e);
+        teardown::close_set(&set);
+        drop(set.sysfs.lock().take());
+        return Err(ENODEV);
+    }
+    lists.sets.push(set.clone(), GFP_KERNEL)?;
+    attach_waiting(&lists, &set);
+    set.flags.running.set();
+    pr_info!("registered cache device {}\n", name);
+    // An error during the start of the devices may have been kicked before the set was listed.
+    registry.kick();
+    Ok(())
+}
+
+fn start_set(registry: &Registry, set: &Arc<CacheSet>) -> Result {
+    set.run()?;
+    let root = registry.root.lock();
+    let root: &dyn AsKobj = root.as_ref().ok_or(ENODEV)?;
+    *set.sysfs.lock() = Some(sysfs::SetDirs::add(set, root)?);
+    Ok(())
+}
+
+/// Attaches the devices that wait for this set.
+fn attach_waiting(lists: &Lists, set: &Arc<CacheSet>) {
+    for dev in lists.devs.iter().filter(|d| d.att.load().is_none()) {
+        // A device of another set answers ENOENT; what else goes wrong has been logged.
+        let _ = attach_op::attach(dev, set, None);
+    }
+}
+
+/// Stops the devices that wait for a set that is not registered (C: `bch_pending_bdevs_cleanup`).
+pub(crate) fn cleanup_pending(registry: &Registry) -> Result {
+    let lists = registry.inner.lock();
+    for dev in lists.devs.iter().filter(|d| d.att.load().is_none()) {
+        let named = dev.sb.with(|sb| sb.set_uuid);
+        if !lists.sets.iter().any(|s| s.set_uuid == named) {
+            dev.stop();
+        }
+    }
+    Ok(())
+}
