@@ -26,17 +26,32 @@ use kernel::{
 };
 
 /// What a request does when its turn comes on a work queue.
-pub trait JobRun: Send + Sync + Sized + 'static {
+pub trait JobRun: Send + Sized + 'static {
+    /// The queue that runs the request. It must exist until the request has run.
+    fn queue(&self) -> &Queue;
+
     /// Goes on with the request. Process context, may sleep.
     fn run(job: Job<Self>);
 }
+
+/// What a request consists of.
+///
+/// # Invariants
+///
+/// Two contexts refer to the content at a time only through [`Shared`], which exists for `T: Sync` only.
+#[repr(transparent)]
+struct Content<T>(T);
+
+// SAFETY: By the type invariant a type that is not `Sync` is never shared; sending it is what `T: Send`
+// allows.
+unsafe impl<T: Send> Sync for Content<T> {}
 
 /// The allocation behind [`Job`] and [`Shared`].
 #[pin_data]
 struct Inner<T: JobRun> {
     #[pin]
     work: Work<Inner<T>>,
-    data: T,
+    data: Content<T>,
 }
 
 impl_has_work! {
@@ -70,14 +85,23 @@ impl<T: JobRun> Job<T> {
         }
     }
 
-    /// Sends the request to a work queue. Any context.
-    pub fn queue(self, queue: &Queue) {
+    /// Sends the request to its work queue. Any context.
+    pub fn queue(self) {
+        let inner = Arc::from(self.0);
+        let queue: *const Queue = inner.data.0.queue();
+        // SAFETY: The request says that its queue lives until it has run, and it cannot have run before it is
+        // in the queue. `queue_work_on` does not touch the queue any more once the item may run.
+        let queue = unsafe { &*queue };
         // It cannot be queued already: a pending item would own a count, and `Job` has the only one.
-        let _ = queue.enqueue(Arc::from(self.0));
+        let _ = queue.enqueue(inner);
     }
 
     /// Makes the request shared, for the time its I/O is in flight.
-    pub fn share(self) -> Shared<T> {
+    pub fn share(self) -> Shared<T>
+    where
+        T: Sync,
+    {
+        // INVARIANT: `T` is `Sync`.
         Shared(Arc::from(self.0))
     }
 }
@@ -86,13 +110,13 @@ impl<T: JobRun> Deref for Job<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.0.data
+        &self.0.data.0
     }
 }
 
 impl<T: JobRun> DerefMut for Job<T> {
     fn deref_mut(&mut self) -> &mut T {
-        self.0.as_mut().project().data
+        &mut self.0.as_mut().project().data.0
     }
 }
 
@@ -113,7 +137,7 @@ impl<T: JobRun> Slot<T> {
     pub fn fill(self, data: T) -> Job<T> {
         let init = pin_init!(Inner {
             work <- new_work!("bcache_kernel::Job"),
-            data,
+            data: Content(data),
         });
         match self.0.pin_init_with(init) {
             Ok(inner) => Job(inner),
@@ -123,25 +147,25 @@ impl<T: JobRun> Slot<T> {
 }
 
 /// One of several references to a request with I/O in flight; read access only.
-pub struct Shared<T: JobRun>(Arc<Inner<T>>);
+pub struct Shared<T: JobRun + Sync>(Arc<Inner<T>>);
 
-impl<T: JobRun> Shared<T> {
+impl<T: JobRun + Sync> Shared<T> {
     /// Gives this reference up. The last one gets the request back. Any context.
     pub fn release(self) -> Option<Job<T>> {
         Arc::into_unique_or_drop(self.0).map(Job)
     }
 }
 
-impl<T: JobRun> Clone for Shared<T> {
+impl<T: JobRun + Sync> Clone for Shared<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<T: JobRun> Deref for Shared<T> {
+impl<T: JobRun + Sync> Deref for Shared<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.0.data
+        &self.0.data.0
     }
 }
