@@ -46,9 +46,10 @@ impl Attachment {
     /// Makes the bond; nothing can reach it yet. May sleep.
     pub(crate) fn new(dev: &Arc<CachedDev>, set: &Arc<CacheSet>, inode: u32) -> Result<Arc<Self>> {
         let gate = Gate::new()?;
-        let wb = Writeback::new(dev)?;
+        let capacity = dev.bdev.nr_sectors();
+        let wb = Writeback::new(&dev.bdev, capacity)?;
         Arc::pin_init(
-            pin_init!(Self {
+            try_pin_init!(Self {
                 set: set.clone(),
                 dev: dev.clone(),
                 inode,
@@ -58,7 +59,7 @@ impl Attachment {
                 finishing: Flag::new(false),
                 gate,
                 wb <- wb,
-            }),
+            }? Error),
             GFP_KERNEL,
         )
     }

@@ -129,7 +129,8 @@ fn take_slot(dev: &CachedDev, set: &CacheSet) -> Result<(u32, bool)> {
         slot = None;
     }
     if let Some(slot) = slot {
-        set.uuid_touch(slot);
+        let label = dev.sb.with(|sb| sb.label);
+        set.uuid_reuse(slot, &label);
         set.uuid_write()?;
         return Ok((slot, false));
     }
@@ -138,10 +139,10 @@ fn take_slot(dev: &CachedDev, set: &CacheSet) -> Result<(u32, bool)> {
         return Err(ENOENT);
     }
     let label = dev.sb.with(|sb| sb.label);
-    let Some(slot) = set.uuid_new(&dev.uuid, &label) else {
+    let slot = set.uuid_assign(&dev.uuid, &label, None).map_err(|_| {
         pr_err!("Not caching {}, no room for UUID\n", dev.name);
-        return Err(EINVAL);
-    };
+        EINVAL
+    })?;
     set.uuid_write()?;
     let set_uuid = set.set_uuid;
     dev.sb.update(|sb| {

@@ -1,15 +1,69 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! bcache: a block layer cache (C: `drivers/md/bcache/`), in Rust.
+//!
+//! # What it does
+//!
+//! A *cache set* lives on one fast device, cut into buckets of some hundred KiB. A *backing device* is a slow one
+//! with a superblock in front of its data; it appears as `/dev/bcacheN`. Attached to a set, its reads
+//! are answered from the set where they can be, and its writes go to the backing device, to the set, or both, as its
+//! cache mode says. Which sectors of which device lie where in the set is recorded in one btree of extents;
+//! new extents reach the disk first in a journal, then in the nodes of the tree. Buckets are handed out whole, written
+//! from front to end, and reused whole: a bucket's generation is stepped, which makes every pointer into it
+//! stale. Garbage collection walks the tree and counts what each bucket still holds. Dirty extents are written
+//! back by a thread per device, at a rate set by a controller.
+//!
+//! # Where to look
+//!
+//! | what | where |
+//! |---|---|
+//! | registration, attach, end of objects | `register`, `attach_op`, `registry`, `teardown` |
+//! | sysfs | `sysfs` (one file per directory) |
+//! | a request of the user | `request` |
+//! | dirty data and its controller | `writeback` |
+//! | btree, gc | `btree` |
+//! | buckets, allocator, journal, recovery | `buckets`, `alloc`, `journal`, `recovery` |
+//! | pure logic and on-disk formats | crate `bcache_core` (`src/core`) |
+//! | what the `kernel` crate lacks | crate `bcache_kernel` (`rust/`) |
+//!
+//! Lock order: `cache_set`.
 
 #![deny(unsafe_code)]
 
-use kernel::prelude::*;
+use bcache_kernel::{
+    kobject::{KObj, Parent},
+    notifier::Reboot, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 
+mod alloc;
+mod attach;
+mod attach_op;
+mod btree;
+mod buckets;
+mod cache_set;
+mod cached_dev;
+mod devices;
 mod flag;
-// Owners add their lines here, in alphabetical order, as soon as their files compile:
-// engine-btree: btree; engine-alloc: alloc, buckets, journal, open_buckets, prio, recovery, uuids;
-// engine-io: request, stats, writeback; lead: cache_set, cached_dev, attach, register, sysfs, teardown.
+mod journal;
+mod meta_io;
+mod open_buckets;
+mod params;
+mod prio;
+mod recovery;
+mod register;
+mod registry;
+mod request;
+mod stats;
+mod status;
+mod superblock;
+mod sysfs;
+mod teardown;
+mod uuids;
+mod writeback;
 
 module! {
     type: Bcache,
@@ -19,10 +73,33 @@ module! {
     license: "GPL",
 }
 
-struct Bcache;
+/// The loaded module. Its presence on the reboot chain ends before everything else.
+struct Bcache {
+    reboot: Option<Reboot>,
+    registry: Arc<registry::Registry>,
+}
 
 impl kernel::Module for Bcache {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        Ok(Self)
+        params::check();
+        let registry = registry::Registry::new()?;
+        let module = Self {
+            reboot: Some(registry::reboot_notifier(&registry)?),
+            registry,
+        };
+        // Last: from here on devices can be registered.
+        let root = Arc::new(sysfs::root::Root(module.registry.clone()), GFP_KERNEL)?;
+        *module.registry.root.lock() = Some(KObj::add(root, Parent::Fs, c"bcache")?);
+        Ok(module)
+    }
+}
+
+impl Drop for Bcache {
+    fn drop(&mut self) {
+        drop(self.reboot.take());
+        // Waits for a register that runs; no device is registered, or the module could not be unloaded.
+        drop(self.registry.root.lock().take());
+        self.registry.wq.flush();
+        bcache_kernel::rcu::flush_deferred();
     }
 }

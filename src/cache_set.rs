@@ -23,6 +23,7 @@ use crate::{
     journal::Journal,
     open_buckets::OpenBuckets,
     prio::PrioState,
+    recovery,
     registry::Registry,
     stats::Accounting,
     superblock::SbFile,
@@ -126,7 +127,6 @@ pub(crate) struct CacheSet {
     pub(crate) btree: Btree,
     #[pin]
     pub(crate) uuids: UuidTable,
-    #[pin]
     pub(crate) stats: Accounting,
     pub(crate) devices: RcuArc<DeviceTable>,
     /// Sum of the sizes of the attached backing devices, in sectors (controller's share).
@@ -237,7 +237,7 @@ impl CacheSet {
                 journal <- Journal::new(&geo),
                 btree <- Btree::new(&geo),
                 uuids <- UuidTable::new(&geo),
-                stats <- Accounting::new(),
+                stats: Accounting::new()?,
                 devices: RcuArc::new(None)?,
                 cached_dev_sectors: Num64::new(0),
                 attached_dev_nr: Num::new(0),
@@ -257,6 +257,20 @@ impl CacheSet {
     /// True once all I/O to the cache must fail.
     pub(crate) fn io_disabled(&self) -> bool {
         self.flags.io_disable.get()
+    }
+
+    /// Wakes whoever waits for something of this set; its condition will see `stopping` or `io_disable`. Any
+    /// context.
+    pub(crate) fn wake_all(&self) {
+        self.wait.wake_all();
+        self.alloc_wake_all();
+        self.journal.wake_all();
+        self.force_wake_gc();
+    }
+
+    /// Starts the set: format or recovery (C: `run_cache_set`). May sleep long.
+    pub(crate) fn run(self: &Arc<Self>) -> Result {
+        recovery::run(self)
     }
 
     /// Stop was asked for: the devices stop too, dirty data stays in the cache. Does not wait.

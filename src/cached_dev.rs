@@ -8,7 +8,7 @@ use crate::{
     attach::Attachment,
     flag::{Flag, Num},
     registry::Registry,
-    request::RecentIo,
+    request::{IoSets, RecentIo},
     stats::Accounting,
     superblock::SbFile,
     sysfs, //
@@ -122,8 +122,9 @@ pub(crate) struct CachedDev {
     /// Sequential detection.
     #[pin]
     pub(crate) recent: RecentIo,
-    #[pin]
     pub(crate) stats: Accounting,
+    /// Bio sets of this device.
+    pub(crate) io: IoSets,
     /// The disk; taken once by the job that frees the device.
     #[pin]
     pub(crate) disk: Mutex<Option<Disk<CachedDev>>>,
@@ -203,7 +204,8 @@ impl CachedDev {
                 att: RcuArc::new(None)?,
                 gate: Gate::new()?,
                 recent <- RecentIo::new(),
-                stats <- Accounting::new(),
+                stats: Accounting::new()?,
+                io: IoSets::new()?,
                 disk <- new_mutex!(None, "CachedDev::disk"),
                 sysfs <- new_mutex!(None, "CachedDev::sysfs"),
                 status <- new_mutex!(None, "CachedDev::status"),

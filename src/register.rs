@@ -6,6 +6,7 @@ use crate::{
     attach_op,
     cache_set::CacheSet,
     cached_dev::CachedDev,
+    recovery,
     registry::{Lists, Registry},
     superblock::{SbFile, SB_BYTES},
     sysfs,
@@ -208,7 +209,7 @@ fn register_cache(
     }
     lists.sets.push(set.clone(), GFP_KERNEL)?;
     attach_waiting(&lists, &set);
-    set.flags.running.set();
+    recovery::running(&set);
     pr_info!("registered cache device {}\n", name);
     // An error during the start of the devices may have been kicked before the set was listed.
     registry.kick();
