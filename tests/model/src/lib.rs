@@ -1,0 +1,1 @@
+//! Model and property tests of `bcache_core`; see `tests/`.
