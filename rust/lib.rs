@@ -7,7 +7,26 @@
 
 pub(crate) mod bindings;
 pub mod block;
+pub mod delayed;
 pub mod job;
+pub mod kobject;
+pub mod kthread;
+pub mod log;
+pub mod memalloc;
+pub mod module;
+pub mod notifier;
+pub mod params;
+pub mod random;
+pub mod rcu;
+pub mod rwsem;
+pub mod sema;
+pub mod shrinker;
+pub mod spin;
+pub mod sysfs;
+pub mod task;
+pub mod time;
+pub mod wait;
+pub mod workqueue;
 mod ondisk_check;
 
 /// Prefix of log lines printed from this crate.

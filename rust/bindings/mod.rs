@@ -22,7 +22,7 @@
     improper_ctypes
 )]
 
-use kernel::bindings::*;
+pub(crate) use kernel::bindings::*;
 use pin_init::MaybeZeroable;
 
 include!(concat!(

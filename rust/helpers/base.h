@@ -1,5 +1,69 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-#ifndef _BCH_BASE_H
-#define _BCH_BASE_H
+/*
+ * C inline functions and macros of the core kernel that Rust cannot call:
+ * one out-of-line function for each, seen from Rust without the prefix.
+ */
+#ifndef _BCH_HELPERS_BASE_H
+#define _BCH_HELPERS_BASE_H
+
+#include <linux/jiffies.h>
+#include <linux/notifier.h>
+#include <linux/rwsem.h>
+#include <linux/semaphore.h>
+#include <linux/shrinker.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#ifdef __BINDGEN__
+/* Made here: `kernel::bindings::HZ` is the 100 of user space, the other lacks its type. */
+const unsigned int BCH_CONST_HELPER_KERNEL_HZ = HZ;
+const int BCH_CONST_HELPER_CPU_UNBOUND = WORK_CPU_UNBOUND;
+const gfp_t BCH_CONST_HELPER_GFP_IO_BIT = __GFP_IO;
+#endif
+
+/* Sleeping. */
+void bch_helper_wait_begin(struct wait_queue_head *head, struct wait_queue_entry *entry);
+long bch_helper_wait_woken_idle(struct wait_queue_entry *entry, bool stoppable, long timeout);
+void bch_helper_wake_all(struct wait_queue_head *head);
+bool bch_helper_should_stop(void);
+void bch_helper_park_until_stop(void);
+void bch_helper_sleep_idle(long timeout);
+bool bch_helper_in_submit_bio(void);
+void bch_helper_resched(void);
+
+/* Locks. */
+void bch_helper_rwsem_set_novalidate(struct rw_semaphore *sem);
+void bch_helper_down_read_non_owner(struct rw_semaphore *sem);
+bool bch_helper_down_read_trylock_non_owner(struct rw_semaphore *sem);
+void bch_helper_up_read_non_owner(struct rw_semaphore *sem);
+void bch_helper_sema_init(struct semaphore *sem, int n);
+unsigned long bch_helper_spin_lock_irqsave(spinlock_t *lock);
+void bch_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
+
+/* Work items. */
+struct workqueue_struct *bch_helper_alloc_workqueue(const char *name, bool mem_reclaim,
+						    bool unbound, int max_active);
+void bch_helper_init_delayed_work(struct delayed_work *work, work_func_t func);
+void bch_helper_init_rcu_work(struct rcu_work *work, work_func_t func);
+bool bch_helper_runs_in(struct work_struct *work);
+
+/* Memory, time, random numbers. */
+unsigned int bch_helper_noio_save(void);
+void bch_helper_noio_restore(unsigned int flags);
+u64 bch_helper_clock_local(void);
+unsigned long bch_helper_jiffies_now(void);
+u32 bch_helper_random_below(u32 ceil);
+struct shrinker *bch_helper_new_shrinker(const char *name);
+
+/* The current task. */
+bool bch_helper_seq_io_get(u32 *sequential, u32 *average);
+void bch_helper_seq_io_set(u32 sequential, u32 average);
+u16 bch_helper_current_ioprio(void);
+
+/* Module parameters, params.c. */
+u32 bch_helper_param_cutoff_writeback(void);
+u32 bch_helper_param_cutoff_writeback_sync(void);
+void bch_helper_param_set_cutoffs(u32 cutoff, u32 sync);
 
 #endif

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The module parameters, which are C (`helpers/params.c`). They can be set only when the module is
+//! loaded; root and others see the values in force in `/sys/module/bcache/parameters`.
+
+use crate::bindings;
+
+/// `bch_cutoff_writeback`: use of the cache in percent from which no more dirty data is added. 0: not set.
+pub fn cutoff_writeback() -> u32 {
+    // SAFETY: Reads a variable that changes only by `set_cutoffs`.
+    unsafe { bindings::param_cutoff_writeback() }
+}
+
+/// `bch_cutoff_writeback_sync`: as [`cutoff_writeback`], for synchronous writes. 0: not set.
+pub fn cutoff_writeback_sync() -> u32 {
+    // SAFETY: As above.
+    unsafe { bindings::param_cutoff_writeback_sync() }
+}
+
+/// Makes the values in force visible; to be called while the module is being initialised.
+pub fn set_cutoffs(cutoff: u32, sync: u32) {
+    // SAFETY: Writes two integers.
+    unsafe { bindings::param_set_cutoffs(cutoff, sync) };
+}
