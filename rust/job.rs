@@ -11,6 +11,7 @@
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
+use crate::workqueue::Queue;
 use core::{
     mem::MaybeUninit,
     ops::{Deref, DerefMut},
@@ -22,7 +23,7 @@ use kernel::{
     new_work,
     prelude::*,
     sync::{Arc, UniqueArc},
-    workqueue::{Queue, Work, WorkItem}, //
+    workqueue::{Work, WorkItem}, //
 };
 
 /// What a request does when its turn comes on a work queue.
