@@ -15,8 +15,17 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod alloc;
+mod arith;
+pub mod gate;
 pub mod geometry;
 pub mod key;
 pub mod keymap;
 pub mod num;
 pub mod ondisk;
+pub mod request;
+pub mod stats;
+pub mod sync;
+pub mod text;
+pub mod time_stats;
+pub mod writeback;

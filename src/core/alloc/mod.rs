@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Parts of the bucket allocator: priorities, which buckets to reuse first, queues of free buckets.
+//!
+//! C: `alloc.c`, `util.h`, `priority_stats` in `sysfs.c`.
+
+pub mod fifo;
+pub mod heap;
+pub mod prio;
+pub mod quantiles;
+pub mod sort;

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A counted gate: users pass while it is open, and whoever closes it can wait until the last user has left.
+//!
+//! C: the reference count `cached_dev.count` with `cached_dev_get`/`cached_dev_put` in `bcache.h`.
+//!
+//! Count and closed flag share one word, so that no user can slip in behind a closer that has seen the count at 0.
+
+use crate::sync::{
+    update,
+    Event,
+    Word, //
+};
+
+/// Set while the gate is closed; the bits below count the users.
+const CLOSED: u64 = 1 << 63;
+
+/// A counted gate. Lock-free; all methods but [`Gate::wait_idle`] in any context.
+pub struct Gate<W> {
+    word: W,
+}
+
+impl<W: Word> Gate<W> {
+    /// An open gate without users. The word must hold 0.
+    pub const fn new(word: W) -> Self {
+        Self { word }
+    }
+
+    /// Passes the gate. False if it is closed; if true, the caller owes a [`Gate::leave`].
+    pub fn enter(&self) -> bool {
+        // A count that would reach the flag (2^63 users) is refused as well.
+        update(&self.word, |w| {
+            (w < CLOSED.wrapping_sub(1)).then(|| w.wrapping_add(1))
+        })
+        .is_some()
+    }
+
+    /// Gives back what [`Gate::enter`] gave. True if this was the last user of a closed gate: the caller wakes those who
+    /// [wait](Gate::wait_idle).
+    #[must_use = "waiters must be woken"]
+    pub fn leave(&self) -> bool {
+        let before = update(&self.word, |w| (users(w) > 0).then(|| w.wrapping_sub(1)));
+        before == Some(CLOSED | 1)
+    }
+
+    /// Closes the gate to new users. True if it was open.
+    pub fn close(&self) -> bool {
+        update(&self.word, |w| (w & CLOSED == 0).then_some(w | CLOSED)).is_some()
+    }
+
+    /// Opens the gate again. Users that are still in stay counted.
+    pub fn reopen(&self) {
+        let _ = update(&self.word, |w| (w & CLOSED != 0).then_some(w & !CLOSED));
+    }
+
+    /// Whether the gate is closed.
+    pub fn is_closed(&self) -> bool {
+        self.word.load() & CLOSED != 0
+    }
+
+    /// How many users are in.
+    pub fn users(&self) -> u64 {
+        users(self.word.load())
+    }
+
+    /// Whether the gate is closed and nobody is in: nobody will be in until it is opened again.
+    pub fn is_idle(&self) -> bool {
+        self.word.load() == CLOSED
+    }
+
+    /// Sleeps until the gate [is idle](Gate::is_idle). The gate must be closed, and stay so.
+    pub fn wait_idle(&self, event: &impl Event) {
+        event.wait_until(|| self.is_idle());
+    }
+}
+
+/// The users counted in a word.
+fn users(word: u64) -> u64 {
+    word & !CLOSED
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::sync::atomic::AtomicU64;
+
+    #[test]
+    fn life() {
+        let gate = Gate::new(AtomicU64::new(0));
+        assert!(!gate.leave());
+        assert!(gate.enter() && gate.enter());
+        assert!(!gate.leave());
+        assert!(gate.close() && !gate.close());
+        assert!(!gate.enter() && !gate.is_idle());
+        assert_eq!(gate.users(), 1);
+        assert!(gate.leave());
+        assert!(gate.is_idle() && gate.is_closed());
+        gate.reopen();
+        gate.reopen();
+        assert!(!gate.is_closed() && gate.enter());
+        assert!(!gate.leave());
+    }
+
+    #[test]
+    fn full_gate_refuses() {
+        let gate = Gate::new(AtomicU64::new(CLOSED - 1));
+        assert!(!gate.enter());
+    }
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Cache modes, and whether a write goes to the cache first. C: `should_writeback` in `writeback.h`.
+
+/// What the cache does for a device. The numbers are those of the superblock and of
+/// [`crate::text::CACHE_MODES`].
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum CacheMode {
+    /// Writes go to both disks before they are done.
+    #[default]
+    Writethrough,
+    /// Writes are done when they are in the cache.
+    Writeback,
+    /// Writes go to the backing device alone; reads are cached.
+    Writearound,
+    /// Nothing new is cached.
+    None,
+}
+
+impl CacheMode {
+    /// The mode with this number.
+    pub const fn from_raw(raw: u64) -> Option<Self> {
+        Some(match raw {
+            0 => Self::Writethrough,
+            1 => Self::Writeback,
+            2 => Self::Writearound,
+            3 => Self::None,
+            _ => return None,
+        })
+    }
+
+    /// Its number.
+    pub const fn raw(self) -> u64 {
+        match self {
+            Self::Writethrough => 0,
+            Self::Writeback => 1,
+            Self::Writearound => 2,
+            Self::None => 3,
+        }
+    }
+}
+
+/// What decides whether a write is written back. In use and cutoffs in percent of the buckets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WritebackInput {
+    /// Mode of the device.
+    pub mode: CacheMode,
+    /// The device is being detached.
+    pub detaching: bool,
+    /// Buckets in use.
+    pub in_use: u32,
+    /// Module parameter `bch_cutoff_writeback`.
+    pub cutoff: u32,
+    /// Module parameter `bch_cutoff_writeback_sync`.
+    pub cutoff_sync: u32,
+    /// The request is a discard.
+    pub discard: bool,
+    /// The backing device dislikes writes of parts of a stripe.
+    pub partial_stripes_expensive: bool,
+    /// The request would bypass the cache otherwise.
+    pub would_skip: bool,
+    /// Somebody waits for the request: SYNC, FUA or PREFLUSH (C: `op_is_sync` of a write).
+    pub sync: bool,
+    /// The request is META or PRIO.
+    pub meta: bool,
+}
+
+/// Whether a write goes to the cache alone and to the backing device later.
+///
+/// `stripe_dirty` tells whether a stripe that the request touches has dirty data; it is only asked if that matters.
+pub fn should_writeback(input: &WritebackInput, stripe_dirty: impl FnOnce() -> bool) -> bool {
+    if input.mode != CacheMode::Writeback || input.detaching || input.in_use > input.cutoff_sync {
+        return false;
+    }
+    if input.discard {
+        return false;
+    }
+    if input.partial_stripes_expensive && stripe_dirty() {
+        return true;
+    }
+    !input.would_skip && (input.sync || input.meta || input.in_use <= input.cutoff)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: WritebackInput = WritebackInput {
+        mode: CacheMode::Writeback,
+        detaching: false,
+        in_use: 40,
+        cutoff: 40,
+        cutoff_sync: 70,
+        discard: false,
+        partial_stripes_expensive: false,
+        would_skip: false,
+        sync: false,
+        meta: false,
+    };
+
+    fn decide(change: impl FnOnce(&mut WritebackInput)) -> bool {
+        let mut input = PLAIN;
+        change(&mut input);
+        should_writeback(&input, || unreachable!())
+    }
+
+    #[test]
+    fn table() {
+        assert!(decide(|_| ()));
+        assert!(!decide(|i| i.mode = CacheMode::Writethrough));
+        assert!(!decide(|i| i.detaching = true));
+        assert!(!decide(|i| i.in_use = 41));
+        assert!(decide(|i| (i.in_use, i.sync) = (70, true)));
+        assert!(decide(|i| (i.in_use, i.meta) = (70, true)));
+        assert!(!decide(|i| (i.in_use, i.sync) = (71, true)));
+        assert!(!decide(|i| i.discard = true));
+        assert!(!decide(|i| (i.would_skip, i.sync) = (true, true)));
+    }
+
+    #[test]
+    fn stripes() {
+        let raid = WritebackInput {
+            partial_stripes_expensive: true,
+            would_skip: true,
+            in_use: 70,
+            ..PLAIN
+        };
+        assert!(should_writeback(&raid, || true));
+        assert!(!should_writeback(&raid, || false));
+        assert!(!should_writeback(
+            &WritebackInput {
+                discard: true,
+                ..raid
+            },
+            || true
+        ));
+    }
+
+    #[test]
+    fn modes() {
+        for raw in 0..4 {
+            assert_eq!(CacheMode::from_raw(raw).map(CacheMode::raw), Some(raw));
+        }
+        assert_eq!(CacheMode::from_raw(4), None);
+    }
+}

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The arithmetic and the protocols of background writeback.
+//!
+//! C: `writeback.c`, `writeback.h`, and the rate limiter of `util.c`.
+
+pub mod idle;
+pub mod pi;
+pub mod rate;
+pub mod ratework;
+pub mod stripes;

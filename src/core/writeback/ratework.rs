@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Arming, running and stopping the work that updates the writeback rate.
+//!
+//! C: `update_writeback_rate` in `writeback.c`, `cancel_writeback_rate_update_dwork` and its callers in `super.c`, and the store
+//! of `writeback_percent` in `sysfs.c`.
+//!
+//! The work re-arms itself as long as the device is attached. It touches the cache set, so the set must not be freed while
+//! it runs or may run again. C decides this by two flags that several contexts read and write without a common lock, and a
+//! store to `writeback_percent` can arm the work again between its cancellation and the end of the detach. Here everything
+//! is decided under one lock by one table:
+//!
+//! | phase    | arm        | work begins | work ends     | stop                                        |
+//! |----------|------------|-------------|---------------|---------------------------------------------|
+//! | Idle     | -> Armed, queue | skip   | -             | -> Stopping                                 |
+//! | Armed    | nothing    | body runs   | queue, or -> Idle if the body gives up | -> Stopping        |
+//! | Stopping | refused    | skip        | not queued    | waits for the body, cancels, -> Stopped     |
+//! | Stopped  | refused    | skip        | -             | nothing                                     |
+//!
+//! `Armed` is C's `BCACHE_DEV_WB_RUNNING`; [`RateState::in_body`] is `BCACHE_DEV_RATE_DW_RUNNING`.
+//! There is no way back from `Stopping`: the next attachment of the device has a work of its own.
+//!
+//! The source is checked by loom over all interleavings (`tests/model`), with seeded faults that must be found.
+
+/// Where the work of one attachment is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Phase {
+    /// Not armed: before the first arming, or the body gave up. May be armed.
+    #[default]
+    Idle,
+    /// Queued, or running and to be queued again.
+    Armed,
+    /// Being stopped: nothing is queued any more, the body may still run.
+    Stopping,
+    /// Stopped for good.
+    Stopped,
+}
+
+/// What the lock of a [`Platform`] guards.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct RateState {
+    phase: Phase,
+    in_body: bool,
+}
+
+impl RateState {
+    /// The phase.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Whether the body runs.
+    pub fn in_body(&self) -> bool {
+        self.in_body
+    }
+}
+
+/// A fault for the model checker to find; drivers have none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// The shipping protocol.
+    None,
+    /// `stop` does not wait for the body.
+    NoWait,
+    /// `stop` does not cancel.
+    NoCancel,
+    /// `run` decides under the lock whether to queue, and queues after it.
+    RearmAfterCheck,
+    /// `run` announces the end of the body before the body.
+    FlagClearedEarly,
+}
+
+/// What the protocol asks of the kernel.
+pub trait Platform {
+    /// Seeded fault; only the model checker overrides it.
+    const FAULT: Fault = Fault::None;
+
+    /// Runs `f` with the lock held. `f` does not sleep; it calls [`Self::queue`] at most.
+    fn locked<R>(&self, f: impl FnOnce(&mut RateState) -> R) -> R;
+
+    /// Queues the delayed work. Called with the lock held; must not sleep.
+    fn queue(&self);
+
+    /// Takes the work off the queue if it is there. No lock is held; may sleep.
+    ///
+    /// The protocol needs no more than that. In the kernel it has to be the synchronous kind that also keeps the work from
+    /// being queued again (`disable_delayed_work_sync`), so that the memory of the work may be freed afterwards.
+    fn cancel(&self);
+
+    /// Wakes [`Self::wait_until`]. Called without the lock.
+    fn wake(&self);
+
+    /// Sleeps until `cond` is true; looks again after each [`Self::wake`].
+    fn wait_until(&self, cond: impl FnMut() -> bool);
+}
+
+/// The rate work of one attachment.
+pub struct RateWork<P> {
+    platform: P,
+}
+
+impl<P: Platform> RateWork<P> {
+    /// A work in phase `Idle`. The platform's lock must guard a [`RateState::default`].
+    pub const fn new(platform: P) -> Self {
+        Self { platform }
+    }
+
+    /// The platform.
+    pub fn platform(&self) -> &P {
+        &self.platform
+    }
+
+    /// The phase at this moment.
+    pub fn phase(&self) -> Phase {
+        self.platform.locked(|s| s.phase)
+    }
+
+    /// Arms the work (attach, and a store to `writeback_percent`). Any context in which the lock may be taken.
+    ///
+    /// True if it is armed now, by this call or before; false if it is being stopped.
+    pub fn arm(&self) -> bool {
+        self.platform.locked(|s| match s.phase {
+            Phase::Idle => {
+                s.phase = Phase::Armed;
+                self.platform.queue();
+                true
+            }
+            Phase::Armed => true,
+            Phase::Stopping | Phase::Stopped => false,
+        })
+    }
+
+    /// The work function: runs `body` if the work is armed, and queues the work again if `body` says so.
+    ///
+    /// `body` may touch whatever is freed after [`Self::stop`]. If it gives `false` (the set does no more I/O), the work is
+    /// idle until it is armed again.
+    pub fn run(&self, body: impl FnOnce() -> bool) {
+        if !self.begin() {
+            return;
+        }
+        if P::FAULT == Fault::FlagClearedEarly {
+            self.platform.locked(|s| s.in_body = false);
+            self.platform.wake();
+        }
+        let again = body();
+        self.end(again);
+    }
+
+    /// Enters the body if the work is armed.
+    fn begin(&self) -> bool {
+        self.platform.locked(|s| {
+            let enter = s.phase == Phase::Armed && !s.in_body;
+            s.in_body |= enter;
+            enter
+        })
+    }
+
+    /// Leaves the body.
+    fn end(&self, again: bool) {
+        let requeue = self.platform.locked(|s| {
+            s.in_body = false;
+            let armed = s.phase == Phase::Armed;
+            if armed && !again {
+                s.phase = Phase::Idle;
+            }
+            let requeue = armed && again;
+            if requeue && P::FAULT != Fault::RearmAfterCheck {
+                self.platform.queue();
+            }
+            requeue
+        });
+        if requeue && P::FAULT == Fault::RearmAfterCheck {
+            self.platform.queue();
+        }
+        self.platform.wake();
+    }
+
+    /// Stops the work for good: when this returns, the body does not run, will not run, and the work is not queued.
+    ///
+    /// May sleep for as long as the body takes. May be called more than once and by several contexts; each returns only when
+    /// the work is over. Must not be called from the body.
+    pub fn stop(&self) {
+        self.platform.locked(|s| {
+            if s.phase != Phase::Stopped {
+                s.phase = Phase::Stopping;
+            }
+        });
+        if P::FAULT != Fault::NoWait {
+            self.platform
+                .wait_until(|| self.platform.locked(|s| !s.in_body));
+        }
+        if P::FAULT != Fault::NoCancel {
+            self.platform.cancel();
+        }
+        self.platform.locked(|s| s.phase = Phase::Stopped);
+    }
+}
