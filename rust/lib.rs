@@ -8,6 +8,7 @@
 pub(crate) mod bindings;
 pub mod block;
 pub mod delayed;
+pub mod dma;
 pub mod job;
 pub mod kobject;
 pub mod kthread;

@@ -6,6 +6,7 @@
  */
 #include <linux/blkdev.h>
 #include <linux/bio.h>
+#include <linux/ioprio.h>
 #include <linux/reboot.h>
 #include <linux/sched/clock.h>
 #include <linux/sched/mm.h>
@@ -32,7 +33,11 @@ const blk_opf_t BCH_CONST_HELPER_REQ_RAHEAD = REQ_RAHEAD;
 const blk_opf_t BCH_CONST_HELPER_REQ_BACKGROUND = REQ_BACKGROUND;
 const blk_opf_t BCH_CONST_HELPER_REQ_IDLE = REQ_IDLE;
 const blk_opf_t BCH_CONST_HELPER_REQ_NOWAIT = REQ_NOWAIT;
+const blk_opf_t BCH_CONST_HELPER_REQ_ALLOC_CACHE = REQ_ALLOC_CACHE;
+const blk_opf_t BCH_CONST_HELPER_REQ_POLLED = REQ_POLLED;
 const blk_opf_t BCH_CONST_HELPER_REQ_OP_MASK = REQ_OP_MASK;
+
+const unsigned short BCH_CONST_HELPER_IOPRIO_IDLE = IOPRIO_CLASS_IDLE << IOPRIO_CLASS_SHIFT;
 
 const blk_features_t BCH_CONST_HELPER_BLK_FEAT_WRITE_CACHE = BLK_FEAT_WRITE_CACHE;
 const blk_features_t BCH_CONST_HELPER_BLK_FEAT_FUA = BLK_FEAT_FUA;

@@ -1,5 +1,59 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Block layer: devices below us, I/O to them, and a disk of our own.
+//!
+//! * [`Bdev`]: an open block device, with synchronous I/O for metadata; [`SbPage`]: its superblock.
+//! * [`UserBio`]: a request to our disk; [`BioSet`] and [`OwnedBio`]: bios we send on.
+//! * [`Disk`], [`DiskOps`], [`Limits`]: the disk that user space sees.
 
-pub mod opf;
+mod bdev;
+mod bio_set;
+mod bvec;
+mod disk;
+mod disk_fops;
+mod limits;
+mod minor;
+mod opf;
+mod owned_bio;
+mod sb_page;
+mod sync_io;
+mod user_bio;
+
+pub use self::{
+    bdev::{
+        Bdev,
+        BdevName,
+        DevT, //
+    },
+    bio_set::BioSet,
+    disk::{
+        Disk,
+        DiskOps, //
+    },
+    limits::Limits,
+    minor::{
+        Major,
+        MinorId,
+        MinorIds, //
+    },
+    opf::{
+        Op,
+        Opf,
+        Status, //
+    },
+    owned_bio::{
+        EndIo,
+        OwnedBio, //
+    },
+    sb_page::SbPage,
+    user_bio::UserBio,
+};
+
+/// Bytes of a sector, the block layer's unit.
+pub const SECTOR_BYTES: u32 = 512;
+
+/// Binary logarithm of [`SECTOR_BYTES`].
+pub(crate) const SECTOR_SHIFT: u32 = 9;
+
+/// Most sectors that one bio can carry: its size is a 32-bit number of bytes.
+pub const BIO_MAX_SECTORS: u32 = u32::MAX >> SECTOR_SHIFT;

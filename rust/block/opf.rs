@@ -70,6 +70,12 @@ impl Opf {
         self.0
     }
 
+    /// The C value without the flags that describe how the *submitter* of a bio got and polls it; our
+    /// own bios come from elsewhere.
+    pub(crate) const fn for_submit(self) -> u32 {
+        self.0 & !(bch::REQ_ALLOC_CACHE | bch::REQ_POLLED)
+    }
+
     /// The operation without its flags.
     pub const fn op(self) -> Op {
         match self.0 & bch::REQ_OP_MASK {

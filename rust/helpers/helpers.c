@@ -31,6 +31,16 @@ bool bch_helper_bdev_queue_dying(struct block_device *b)
 	return blk_queue_dying(bdev_get_queue(b));
 }
 
+sector_t bch_helper_bdev_disk_sectors(struct block_device *b)
+{
+	return get_capacity(b->bd_disk);
+}
+
+void bch_helper_get_file(struct file *f)
+{
+	get_file(f);
+}
+
 struct kobject *bch_helper_bdev_kobj(struct block_device *b)
 {
 	return bdev_kobj(b);
@@ -59,9 +69,24 @@ void bch_helper_bio_set_dev(struct bio *bio, struct block_device *b)
 	bio_set_dev(bio, b);
 }
 
-void bch_helper_bio_inc_remaining(struct bio *bio)
+/*
+ * bio_inc_remaining() in two steps: setting the flag is no atomic operation and
+ * must be done by the owner alone; after that anybody may count.
+ */
+void bch_helper_bio_start_chain(struct bio *bio)
 {
-	bio_inc_remaining(bio);
+	bio_set_flag(bio, BIO_CHAIN);
+}
+
+void bch_helper_bio_inc_chained(struct bio *bio)
+{
+	smp_mb__before_atomic();
+	atomic_inc(&bio->__bi_remaining);
+}
+
+void bch_helper_bio_advance_iter(const struct bio *bio, struct bvec_iter *it, unsigned int bytes)
+{
+	bio_advance_iter(bio, it, bytes);
 }
 
 void bch_helper_bio_advance_iter_single(const struct bio *bio, struct bvec_iter *it,
@@ -80,14 +105,10 @@ struct folio *bch_helper_read_super_folio(struct block_device *b)
 	return mapping_read_folio_gfp(b->bd_mapping, 4096 >> PAGE_SHIFT, GFP_KERNEL);
 }
 
-void *bch_helper_folio_address(const struct folio *f)
+/* 4096 is where bcache has its superblock. */
+void *bch_helper_super_in_folio(const struct folio *f)
 {
-	return folio_address(f);
-}
-
-struct page *bch_helper_folio_page0(struct folio *f)
-{
-	return folio_page(f, 0);
+	return folio_address(f) + offset_in_folio(f, 4096);
 }
 
 void bch_helper_folio_lock(struct folio *f)
@@ -105,9 +126,9 @@ void bch_helper_folio_put(struct folio *f)
 	folio_put(f);
 }
 
-void *bch_helper_zalloc_pages_exact(size_t bytes, gfp_t gfp)
+void *bch_helper_zalloc_pages_exact(size_t bytes)
 {
-	return alloc_pages_exact(bytes, gfp | __GFP_ZERO);
+	return alloc_pages_exact(bytes, GFP_KERNEL | __GFP_ZERO | __GFP_NORETRY | __GFP_NOWARN);
 }
 
 void *bch_helper_vzalloc(size_t bytes)
@@ -120,16 +141,6 @@ struct page *bch_helper_virt_to_page(const void *p)
 	return virt_to_page(p);
 }
 
-struct page *bch_helper_vmalloc_to_page(const void *p)
-{
-	return vmalloc_to_page(p);
-}
-
-void *bch_helper_page_address(const struct page *p)
-{
-	return page_address(p);
-}
-
 struct page *bch_helper_alloc_page(gfp_t gfp)
 {
 	return alloc_page(gfp);
@@ -138,4 +149,15 @@ struct page *bch_helper_alloc_page(gfp_t gfp)
 void bch_helper_free_page(struct page *p)
 {
 	__free_page(p);
+}
+
+void bch_helper_zero_page_part(struct page *p, size_t offset, size_t bytes)
+{
+	memzero_page(p, offset, bytes);
+}
+
+void bch_helper_copy_page_part(struct page *dst, size_t dst_offset, struct page *src,
+			       size_t src_offset, size_t bytes)
+{
+	memcpy_page(dst, dst_offset, src, src_offset, bytes);
 }

@@ -19,6 +19,8 @@ unsigned int bch_helper_bdev_io_opt(struct block_device *b);
 unsigned int bch_helper_bdev_max_discard_sectors(struct block_device *b);
 bool bch_helper_bdev_partial_stripes_expensive(struct block_device *b);
 bool bch_helper_bdev_queue_dying(struct block_device *b);
+sector_t bch_helper_bdev_disk_sectors(struct block_device *b);
+void bch_helper_get_file(struct file *f);
 struct kobject *bch_helper_bdev_kobj(struct block_device *b);
 int bch_helper_bdev_print_name(struct block_device *b, char *buf, size_t size);
 int bch_helper_bdev_forward_ioctl(struct block_device *b, blk_mode_t mode, unsigned int cmd,
@@ -27,24 +29,26 @@ int bch_helper_bdev_forward_ioctl(struct block_device *b, blk_mode_t mode, unsig
 struct kobject *bch_helper_disk_kobj(struct gendisk *d);
 
 void bch_helper_bio_set_dev(struct bio *bio, struct block_device *b);
-void bch_helper_bio_inc_remaining(struct bio *bio);
+void bch_helper_bio_start_chain(struct bio *bio);
+void bch_helper_bio_inc_chained(struct bio *bio);
+void bch_helper_bio_advance_iter(const struct bio *bio, struct bvec_iter *it, unsigned int bytes);
 void bch_helper_bio_advance_iter_single(const struct bio *bio, struct bvec_iter *it,
 					unsigned int bytes);
 void bch_helper_bio_clone_blkg_association(struct bio *dst, struct bio *src);
 
 struct folio *bch_helper_read_super_folio(struct block_device *b);
-void *bch_helper_folio_address(const struct folio *f);
-struct page *bch_helper_folio_page0(struct folio *f);
+void *bch_helper_super_in_folio(const struct folio *f);
 void bch_helper_folio_lock(struct folio *f);
 void bch_helper_folio_unlock(struct folio *f);
 void bch_helper_folio_put(struct folio *f);
 
-void *bch_helper_zalloc_pages_exact(size_t bytes, gfp_t gfp);
+void *bch_helper_zalloc_pages_exact(size_t bytes);
 void *bch_helper_vzalloc(size_t bytes);
 struct page *bch_helper_virt_to_page(const void *p);
-struct page *bch_helper_vmalloc_to_page(const void *p);
-void *bch_helper_page_address(const struct page *p);
 struct page *bch_helper_alloc_page(gfp_t gfp);
 void bch_helper_free_page(struct page *p);
+void bch_helper_zero_page_part(struct page *p, size_t offset, size_t bytes);
+void bch_helper_copy_page_part(struct page *dst, size_t dst_offset, struct page *src,
+			       size_t src_offset, size_t bytes);
 
 #endif

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where our own bios come from.
+//!
+//! C: `struct bio_set` in [`include/linux/bio.h`](srctree/include/linux/bio.h); C bcache: `bio_split` of
+//! `struct cache_set` and `struct bcache_device`.
+
+use super::{
+    owned_bio::{
+        Front,
+        Padded, //
+    },
+    Bdev,
+    EndIo,
+    Opf,
+    OwnedBio,
+    UserBio,
+    SECTOR_SHIFT, //
+};
+use crate::bindings as bch;
+use core::{
+    marker::PhantomData,
+    mem::{
+        offset_of,
+        ManuallyDrop, //
+    },
+    ptr::{
+        self,
+        NonNull, //
+    },
+};
+use kernel::{
+    bindings,
+    error::to_result,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        Arc,
+    },
+    types::Opaque, //
+};
+
+/// Most segments of one bio.
+const MAX_VECS: u32 = bindings::BIO_MAX_VECS;
+
+/// A pool of bios, each with a `T` in front. Allocation waits for a bio to come back rather than fail.
+///
+/// Dropping the set sleeps until all its bios are gone; it must not happen in interrupt context.
+#[pin_data(PinnedDrop)]
+pub struct BioSet<T: EndIo> {
+    #[pin]
+    set: Opaque<bindings::bio_set>,
+    /// Bios that exist.
+    live: Atomic<i32>,
+    /// Whether bios may have pages of their own.
+    bvecs: bool,
+    _bios: PhantomData<fn(T) -> T>,
+}
+
+// SAFETY: A bio set does its own locking; `T`s are only moved through it, and are `Send` by `EndIo`.
+unsafe impl<T: EndIo> Send for BioSet<T> {}
+// SAFETY: As above.
+unsafe impl<T: EndIo> Sync for BioSet<T> {}
+
+impl<T: EndIo> BioSet<T> {
+    /// Bios come from a slab cache with pointer alignment, so this is all that `T` can ask for.
+    const ALIGNED: () = assert!(align_of::<Padded<T>>() <= align_of::<u64>());
+
+    /// A set that keeps `min_pool` bios in reserve. With `bvecs`, [`BioSet::alloc`] can make bios with
+    /// pages; a set that is only cloned from does not need it. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn new(min_pool: u32, bvecs: bool) -> Result<Pin<KBox<BioSet<T>>>> {
+        const { Self::ALIGNED };
+        let front_pad = offset_of!(Padded<T>, bio) as c_uint;
+        // The rescuer runs bios that one `submit_bio` of ours has queued behind the one that waits
+        // for memory: without it two clones per request could deadlock.
+        let mut flags = bindings::BIOSET_NEED_RESCUER;
+        if bvecs {
+            flags |= bindings::BIOSET_NEED_BVECS;
+        }
+        KBox::try_pin_init(
+            try_pin_init!(BioSet {
+                set <- Opaque::try_ffi_init(|p: *mut bindings::bio_set| {
+                    // SAFETY: `p` is valid for writes; `bioset_init` wants zeroed memory. If it fails it
+                    // has undone everything.
+                    to_result(unsafe {
+                        ptr::write_bytes(p, 0, 1);
+                        bindings::bioset_init(p, min_pool.max(1), front_pad, flags as c_int)
+                    })
+                }),
+                live: Atomic::new(0),
+                bvecs,
+                _bios: PhantomData,
+            }? Error),
+            GFP_KERNEL,
+        )
+    }
+
+    /// A bio for `dev` that transfers `len` sectors of `src` from its sector `skip` on, with the
+    /// operation, flags and priority of `src` and the device sector of `src` advanced by `skip`
+    /// ([`OwnedBio::set_sector`] changes that). Longer ranges are cut to what `src` has.
+    ///
+    /// The clone uses the pages of `src`: until it is dropped, `src` does not end. May wait for a bio to
+    /// come back, without I/O: process context.
+    pub fn clone_range(
+        &self,
+        dev: &Arc<Bdev>,
+        src: &UserBio,
+        skip: u32,
+        len: u32,
+        data: T,
+    ) -> OwnedBio<T> {
+        let skip = skip.min(src.sectors());
+        let len = len.min(src.sectors() - skip);
+        // SAFETY: `src` lives and so does the device; with GFP_NOIO the allocation waits instead of
+        // failing, and the clone is not used after `src`, because of the count taken below.
+        let bio = unsafe {
+            bindings::bio_alloc_clone(dev.raw(), src.raw(), bch::GFP_NOIO, self.set.get())
+        };
+        let mut front = self.front(dev, data);
+        // SAFETY: Both bios live. The clone is ours alone and has at least `skip` sectors; it gives the
+        // count on `src` back when it is dropped.
+        unsafe {
+            bch::bio_inc_chained(src.raw());
+            bindings::__bio_advance(bio, skip << SECTOR_SHIFT);
+            (*bio).bi_iter.bi_size = len << SECTOR_SHIFT;
+        }
+        front.src = src.raw();
+        front.sectors = len;
+        // SAFETY: The bio was just allocated from this set, for `front`.
+        unsafe { OwnedBio::init(bio, front) }
+    }
+
+    /// An empty bio for `dev` at `sector`, with room for `nr_pages` (at most 256; 0 unless the set has
+    /// bvecs) pages; see [`OwnedBio::alloc_pages`]. Without pages, and with [`Opf::PREFLUSH`], it is a
+    /// flush. Context as [`BioSet::clone_range`].
+    pub fn alloc(
+        &self,
+        dev: &Arc<Bdev>,
+        nr_pages: u32,
+        opf: Opf,
+        sector: u64,
+        data: T,
+    ) -> OwnedBio<T> {
+        let nr = if self.bvecs { nr_pages.min(MAX_VECS) } else { 0 };
+        // SAFETY: The device lives; with GFP_NOIO the allocation waits instead of failing. There are
+        // segments only in a set that has a pool for them.
+        let bio = unsafe {
+            bindings::bio_alloc_bioset(
+                dev.raw(),
+                nr as c_ushort,
+                opf.for_submit(),
+                bch::GFP_NOIO,
+                self.set.get(),
+            )
+        };
+        // SAFETY: The bio is ours alone.
+        unsafe { (*bio).bi_iter.bi_sector = sector };
+        let front = self.front(dev, data);
+        // SAFETY: The bio was just allocated from this set, for `front`.
+        unsafe { OwnedBio::init(bio, front) }
+    }
+
+    /// What goes in front of a new bio; counts the bio.
+    fn front(&self, dev: &Arc<Bdev>, data: T) -> Front<T> {
+        self.live.fetch_add(1, Relaxed);
+        Front {
+            data: ManuallyDrop::new(data),
+            dev: ManuallyDrop::new(dev.clone()),
+            src: ptr::null_mut(),
+            set: NonNull::from(self),
+            own_bytes: 0,
+            skip: 0,
+            sectors: 0,
+        }
+    }
+
+    /// A bio is gone. The set may be freed at once after this.
+    pub(super) fn bio_gone(&self) {
+        self.live.fetch_sub(1, Release);
+    }
+}
+
+#[pinned_drop]
+impl<T: EndIo> PinnedDrop for BioSet<T> {
+    fn drop(self: Pin<&mut Self>) {
+        let mut waited = false;
+        while self.live.load(Acquire) != 0 {
+            waited = true;
+            // SAFETY: Process context, as the type's documentation demands.
+            unsafe { bindings::msleep(1) };
+        }
+        if waited {
+            // The completion that dropped the last bio may still be in its last instructions.
+            // SAFETY: As above.
+            unsafe { bindings::synchronize_rcu() };
+        }
+        // SAFETY: The set was initialised, and no bio of it exists any more.
+        unsafe { bindings::bioset_exit(self.set.get()) };
+    }
+}

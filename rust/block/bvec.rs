@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Walking over the memory of a bio, page by page.
+//!
+//! C header: [`include/linux/bvec.h`](srctree/include/linux/bvec.h). The pages may belong to user space,
+//! which may write to them at any time: their content is only ever copied through raw pointers, and no
+//! reference to it is made.
+
+use super::SECTOR_SHIFT;
+use crate::bindings as bch;
+use kernel::{
+    bindings,
+    page::PAGE_SIZE, //
+};
+
+/// A piece of one page.
+struct Piece {
+    page: *mut bindings::page,
+    offset: usize,
+    len: usize,
+}
+
+/// Position in the memory of a bio.
+///
+/// # Invariants
+///
+/// `iter` is a valid position in the segments of `bio`, with at most its remaining bytes.
+pub(super) struct Cursor {
+    bio: *mut bindings::bio,
+    iter: bindings::bvec_iter,
+}
+
+impl Cursor {
+    /// The range of `len` sectors that begins `skip` sectors after the start of `iter`; shortened to
+    /// what `iter` has.
+    ///
+    /// # Safety
+    ///
+    /// `bio` is valid and carries data, and stays so as long as the cursor is used; `iter` is a valid
+    /// position in its segments.
+    pub(super) unsafe fn new(
+        bio: *mut bindings::bio,
+        iter: bindings::bvec_iter,
+        skip: u32,
+        len: u32,
+    ) -> Cursor {
+        let mut iter = iter;
+        let size = iter.bi_size;
+        let skip = (u64::from(skip) << SECTOR_SHIFT).min(u64::from(size)) as u32;
+        let len = (u64::from(len) << SECTOR_SHIFT).min(u64::from(size - skip)) as u32;
+        // SAFETY: The position is valid by the caller's promise and has at least `skip` bytes left.
+        unsafe { bch::bio_advance_iter(bio, &raw mut iter, skip) };
+        iter.bi_size = len;
+        // INVARIANT: Advancing by less than the rest keeps the position valid.
+        Cursor { bio, iter }
+    }
+
+    /// The piece at the current position.
+    fn piece(&self) -> Option<Piece> {
+        let left = self.iter.bi_size as usize;
+        if left == 0 {
+            return None;
+        }
+        let index = self.iter.bi_idx as usize;
+        // SAFETY: By the type invariant `bi_idx` is the index of a segment of the bio.
+        let vec = unsafe { *(*self.bio).bi_io_vec.add(index) };
+        let done = self.iter.bi_bvec_done as usize;
+        let in_vec = (vec.bv_len as usize).saturating_sub(done);
+        let start = (vec.bv_offset as usize).saturating_add(done);
+        let offset = start % PAGE_SIZE;
+        let len = in_vec.min(left).min(PAGE_SIZE - offset);
+        if len == 0 {
+            return None;
+        }
+        // SAFETY: The pages of one segment have contiguous descriptors, and `start` is inside it.
+        let page = unsafe { vec.bv_page.add(start / PAGE_SIZE) };
+        Some(Piece { page, offset, len })
+    }
+
+    /// Goes on by `bytes`, which lie inside the current piece.
+    fn advance(&mut self, bytes: usize) {
+        // SAFETY: By the type invariant the position is valid; the bytes are inside its segment.
+        unsafe { bch::bio_advance_iter_single(self.bio, &raw mut self.iter, bytes as u32) };
+    }
+
+    /// Fills the rest of the range with zeroes. Any context.
+    pub(super) fn zero(mut self) {
+        while let Some(p) = self.piece() {
+            // SAFETY: The piece lies in a page that the bio keeps alive and that is meant to be
+            // written to.
+            unsafe { bch::zero_page_part(p.page, p.offset, p.len) };
+            self.advance(p.len);
+        }
+    }
+
+    /// Copies from `src` until either range ends. Any context.
+    pub(super) fn copy_from(mut self, mut src: Cursor) {
+        while let (Some(d), Some(s)) = (self.piece(), src.piece()) {
+            let len = d.len.min(s.len);
+            // SAFETY: Both pieces lie in pages that their bios keep alive; the destination is meant
+            // to be written to.
+            unsafe { bch::copy_page_part(d.page, d.offset, s.page, s.offset, len) };
+            self.advance(len);
+            src.advance(len);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A bio that was submitted to our disk.
+//!
+//! C bcache: `struct search` (`orig_bio`) in `drivers/md/bcache/request.c`.
+
+use super::{
+    bvec::Cursor,
+    OwnedBio,
+    EndIo,
+    Opf,
+    Status,
+    SECTOR_SHIFT, //
+};
+use crate::bindings as bch;
+use core::{
+    mem,
+    ptr::NonNull, //
+};
+use kernel::{
+    bindings,
+    prelude::*, //
+};
+
+/// A bio that was submitted to our disk, with the duty to end it.
+///
+/// The bio is ended when [`UserBio::end`] was called *and* all clones of it are gone, so that nobody can
+/// touch its pages after its submitter got them back. The status is the one given to `end`: clones never
+/// change it. Dropped without `end` it fails with [`Status::IOERR`]. Any context for all methods.
+///
+/// # Invariants
+///
+/// `bio` is a live bio of which we own one of its "remaining" counts, with the flag `BIO_CHAIN` set;
+/// its position (`bi_iter`) is as it was at submission.
+pub struct UserBio {
+    bio: NonNull<bindings::bio>,
+    /// Start of the I/O accounting, if it was begun.
+    started: Option<c_ulong>,
+}
+
+// SAFETY: A bio may be ended from any thread and context.
+unsafe impl Send for UserBio {}
+// SAFETY: Methods with `&self` read fields that nobody changes while we own the bio, count atomically,
+// or copy to pages, which are foreign memory whose content has no meaning to us.
+unsafe impl Sync for UserBio {}
+
+impl UserBio {
+    /// Takes over a bio.
+    ///
+    /// # Safety
+    ///
+    /// `bio` was handed to our disk's `submit_bio`, and the caller gives up its ownership.
+    pub(super) unsafe fn from_raw(bio: NonNull<bindings::bio>) -> UserBio {
+        // Done once and here, since it is no atomic operation: clones may be made concurrently.
+        // SAFETY: The bio is ours alone.
+        unsafe { bch::bio_start_chain(bio.as_ptr()) };
+        // INVARIANT: The submitter's one count is ours now.
+        UserBio { bio, started: None }
+    }
+
+    /// The C bio.
+    pub(super) fn raw(&self) -> *mut bindings::bio {
+        self.bio.as_ptr()
+    }
+
+    /// A copy of the position at submission.
+    fn iter(&self) -> bindings::bvec_iter {
+        // SAFETY: By the type invariant the bio lives, and nobody changes its position.
+        unsafe { (*self.raw()).bi_iter }
+    }
+
+    /// Operation and flags.
+    pub fn opf(&self) -> Opf {
+        // SAFETY: By the type invariant the bio lives, and nobody changes its operation.
+        Opf::from_raw(unsafe { (*self.raw()).bi_opf })
+    }
+
+    /// First sector, from the start of our disk.
+    pub fn sector(&self) -> u64 {
+        self.iter().bi_sector
+    }
+
+    /// Number of sectors; 0 for an empty flush.
+    pub fn sectors(&self) -> u32 {
+        self.iter().bi_size >> SECTOR_SHIFT
+    }
+
+    /// Number of bytes.
+    pub fn bytes(&self) -> u32 {
+        self.iter().bi_size
+    }
+
+    /// Whether the bio has no sectors, as an empty flush.
+    pub fn is_empty(&self) -> bool {
+        self.bytes() == 0
+    }
+
+    /// The I/O priority that the submitter gave.
+    pub fn ioprio(&self) -> u16 {
+        // SAFETY: By the type invariant the bio lives, and nobody changes its priority.
+        unsafe { (*self.raw()).bi_ioprio }
+    }
+
+    /// Begins the accounting of this I/O in the statistics of our disk; [`UserBio::end`] finishes it.
+    pub fn start_acct(&mut self) {
+        if self.started.is_none() {
+            // SAFETY: By the type invariant the bio lives; its device is our disk.
+            self.started = Some(unsafe { bindings::bio_start_io_acct(self.raw()) });
+        }
+    }
+
+    /// Fills `len` sectors from the sector `skip` of the bio on with zeroes; what lies beyond the end of
+    /// the bio is left out. For reads.
+    pub fn zero_fill(&self, skip: u32, len: u32) {
+        if !self.has_data() {
+            return;
+        }
+        // SAFETY: By the type invariant bio and position are valid; the bio has data.
+        unsafe { Cursor::new(self.raw(), self.iter(), skip, len) }.zero();
+    }
+
+    /// Copies the sectors that `src` covers (see [`OwnedBio::set_range`]) to the sector `skip` of this
+    /// bio and following; what lies beyond the end of this bio is left out. For reads.
+    pub fn copy_from<T: EndIo>(&self, skip: u32, src: &OwnedBio<T>) {
+        if !self.has_data() {
+            return;
+        }
+        let Some(from) = src.cursor() else {
+            return;
+        };
+        // SAFETY: By the type invariant bio and position are valid; the bio has data.
+        let to = unsafe { Cursor::new(self.raw(), self.iter(), skip, u32::MAX) };
+        to.copy_from(from);
+    }
+
+    /// Whether there is memory behind the sectors (not so for a discard).
+    fn has_data(&self) -> bool {
+        matches!(self.opf().op(), super::Op::Read | super::Op::Write)
+    }
+
+    /// Ends the bio and its accounting.
+    pub fn end(mut self, status: Status) {
+        self.finish(status);
+        mem::forget(self);
+    }
+
+    /// Gives our count back. `self` must not be used any more.
+    fn finish(&mut self, status: Status) {
+        let bio = self.raw();
+        if let Some(start) = self.started.take() {
+            // SAFETY: By the type invariant the bio lives; `start` is from `bio_start_io_acct`.
+            unsafe { bindings::bio_end_io_acct_remapped(bio, start, (*bio).bi_bdev) };
+        }
+        // SAFETY: By the type invariant one count is ours, and this gives it back. Before, the bio
+        // cannot end, hence nobody reads the status.
+        unsafe {
+            (*bio).bi_status = status.raw();
+            bindings::bio_endio(bio);
+        }
+    }
+}
+
+impl Drop for UserBio {
+    fn drop(&mut self) {
+        self.finish(Status::IOERR);
+    }
+}
