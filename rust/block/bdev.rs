@@ -5,7 +5,10 @@
 //! C headers: [`include/linux/blkdev.h`](srctree/include/linux/blkdev.h). C bcache: `register_bcache`,
 //! `bcache_device_free` in `drivers/md/bcache/super.c`.
 
-use crate::bindings as bch;
+use crate::{
+    bindings as bch,
+    kobject::AsKobj, //
+};
 use core::{
     fmt,
     ptr::{
@@ -47,6 +50,12 @@ impl fmt::Display for DevT {
     }
 }
 
+impl kernel::fmt::Display for DevT {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// The name of a block device, as printk's `%pg` prints it (`vdb`, `nvme0n1p2`).
 #[derive(Clone, Copy)]
 pub struct BdevName {
@@ -64,6 +73,12 @@ impl BdevName {
 impl fmt::Display for BdevName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(core::str::from_utf8(self.as_bytes()).unwrap_or("?"))
+    }
+}
+
+impl kernel::fmt::Display for BdevName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -239,6 +254,15 @@ impl Bdev {
             buf,
             len: usize::try_from(len).unwrap_or(0),
         }
+    }
+}
+
+// SAFETY: The kobject is that of the device, which was added to sysfs before it could be opened and lives
+// as long as the open file. Only its driver takes the directory away.
+unsafe impl AsKobj for Bdev {
+    fn raw_kobj(&self) -> *mut bindings::kobject {
+        // SAFETY: By the type invariant the device lives.
+        unsafe { bch::bdev_kobj(self.raw()) }
     }
 }
 

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     bindings as bch,
+    kobject::AsKobj,
     this_module, //
 };
 use core::{
@@ -22,6 +23,7 @@ use core::{
         Write, //
     },
     marker::PhantomData,
+    mem,
     ptr::{
         self,
         NonNull, //
@@ -33,6 +35,7 @@ use kernel::{
         from_err_ptr,
         to_result, //
     },
+    new_mutex,
     prelude::*,
     static_lock_class,
     sync::{
@@ -42,7 +45,8 @@ use kernel::{
             Full, //
         },
         Arc,
-        ArcBorrow, //
+        ArcBorrow,
+        Mutex, //
     }, //
 };
 
@@ -87,7 +91,8 @@ pub trait DiskOps: Send + Sync + Sized + 'static {
 pub struct Disk<T: DiskOps> {
     disk: NonNull<bindings::gendisk>,
     added: AtomicFlag,
-    deleted: AtomicFlag,
+    /// Whether the disk's directory in sysfs exists.
+    alive: Pin<KBox<Mutex<bool>>>,
     _data: PhantomData<Arc<T>>,
 }
 
@@ -117,6 +122,7 @@ impl<T: DiskOps> Disk<T> {
         text.write_fmt(name).map_err(|_| EINVAL)?;
         let number = c_int::try_from(major.number())?;
         let first_minor = c_int::try_from(index.checked_mul(minors).ok_or(EINVAL)?)?;
+        let alive = KBox::pin_init(new_mutex!(false, "Disk::alive"), GFP_KERNEL)?;
         let mut lim = limits.to_raw();
         // SAFETY: `lim` is a valid limits structure, the key is static.
         let disk = from_err_ptr(unsafe {
@@ -141,7 +147,7 @@ impl<T: DiskOps> Disk<T> {
         Ok(Disk {
             disk: NonNull::new(disk).ok_or(ENOMEM)?,
             added: AtomicFlag::new(false),
-            deleted: AtomicFlag::new(false),
+            alive,
             _data: PhantomData,
         })
     }
@@ -164,6 +170,7 @@ impl<T: DiskOps> Disk<T> {
         })?;
         // INVARIANT: It was added now.
         self.added.xchg(true, Full);
+        *self.alive.lock() = true;
         Ok(())
     }
 
@@ -176,8 +183,8 @@ impl<T: DiskOps> Disk<T> {
     /// caches are written back before. I/O in flight may go on. May sleep. Later calls, and calls before
     /// the disk was added, do nothing.
     pub fn del(&self) {
-        if self.is_added() && !self.deleted.xchg(true, Full) {
-            // SAFETY: By the type invariant the disk lives and was added; deleted once.
+        if mem::replace(&mut *self.alive.lock(), false) {
+            // SAFETY: By the type invariant the disk lives; `alive` says that it was added, once.
             unsafe { bindings::del_gendisk(self.raw()) };
         }
     }
@@ -245,6 +252,19 @@ impl<T: DiskOps> Disk<T> {
                 env.as_mut_ptr(),
             )
         })
+    }
+}
+
+// SAFETY: The kobject is that of the C disk, of which we own a reference. Its directory goes away in
+// `del`, which sets `alive` to false before.
+unsafe impl<T: DiskOps> AsKobj for Disk<T> {
+    fn raw_kobj(&self) -> *mut bindings::kobject {
+        // SAFETY: By the type invariant the disk lives.
+        unsafe { bch::disk_kobj(self.raw()) }
+    }
+
+    fn alive(&self) -> Option<&Mutex<bool>> {
+        Some(&self.alive)
     }
 }
 
