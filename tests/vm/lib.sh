@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# What the guest tests share: KTAP output, disks, bcache devices, cleaning up. Sourced by every test:
+#   . "$(dirname "$0")/lib.sh"
+# A test calls ok/is/run_ok for each thing it checks and ends with `done_testing`.
+
+set -u
+SYSFS=/sys/fs/bcache
+_tests=0
+_failed=0
+_ended=
+
+# note TEXT...: a KTAP comment
+note() {
+	echo "# $*"
+}
+
+# result RC NAME: prints one KTAP result
+result() {
+	_tests=$((_tests + 1))
+	if [ "$1" -eq 0 ]; then
+		echo "ok $_tests $2"
+	else
+		echo "not ok $_tests $2"
+		_failed=$((_failed + 1))
+	fi
+}
+
+# ok NAME COMMAND...: the command succeeds
+ok() {
+	local name=$1 log rc
+	shift
+	log=$("$@" 2>&1)
+	rc=$?
+	result "$rc" "$name"
+	[ "$rc" -eq 0 ] || printf '%s\n' "$log" | sed 's/^/#   /'
+}
+
+# fails NAME COMMAND...: the command fails
+fails() {
+	local name=$1
+	shift
+	if "$@" >/dev/null 2>&1; then
+		result 1 "$name"
+	else
+		result 0 "$name"
+	fi
+}
+
+# is NAME GOT WANTED: two strings are equal
+is() {
+	if [ "$2" = "$3" ]; then
+		result 0 "$1"
+	else
+		result 1 "$1"
+		note "  got '$2', wanted '$3'"
+	fi
+}
+
+# at_most NAME GOT LIMIT: a number is not above a limit
+at_most() {
+	[ "$2" -le "$3" ]
+	result $? "$1 ($2 <= $3)"
+}
+
+# at_least NAME GOT LIMIT
+at_least() {
+	[ "$2" -ge "$3" ]
+	result $? "$1 ($2 >= $3)"
+}
+
+# within SECONDS COMMAND...: waits until the command succeeds
+within() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ "$SECONDS" -lt "$end" ] || return 1
+		sleep 0.2
+	done
+}
+
+# disk NAME: the device node of a disk given to the guest
+disk() {
+	readlink -f "/dev/disk/by-id/virtio-$1"
+}
+
+# sysdir DEV: the bcache directory of a registered device
+sysdir() {
+	echo "/sys/class/block/$(basename "$1")/bcache"
+}
+
+# dmesg_says TEXT: the kernel log holds the text
+dmesg_says() {
+	dmesg | grep -qF -- "$1"
+}
+
+# put VALUE FILE: writes to a sysfs file; errno shows in the exit status only
+put() {
+	echo "$1" >"$2"
+}
+
+# errno_of VALUE FILE: the name of the error that writing gives, or OK
+errno_of() {
+	local text
+	if text=$( (LC_ALL=C; export LC_ALL; echo "$1" >"$2") 2>&1); then
+		echo OK
+		return
+	fi
+	case $text in
+	*"Invalid argument"*) echo EINVAL ;;
+	*"Device or resource busy"*) echo EBUSY ;;
+	*"No such file or directory"*) echo ENOENT ;;
+	*"No such device"*) echo ENODEV ;;
+	*"Operation not permitted"*) echo EPERM ;;
+	*"Permission denied"*) echo EACCES ;;
+	*"Numerical result out of range"*) echo ERANGE ;;
+	*"Input/output error"*) echo EIO ;;
+	*) echo "$text" ;;
+	esac
+}
+
+# quiet_udev: no udev rule registers a disk behind the test's back
+quiet_udev() {
+	udevadm control --stop-exec-queue 2>/dev/null || killall -q -STOP systemd-udevd
+}
+
+# format_cache DEV [OPTION...]
+format_cache() {
+	local dev=$1
+	shift
+	make-bcache --wipe-bcache -C "$@" "$dev" >/dev/null
+}
+
+# format_backing DEV [OPTION...]
+format_backing() {
+	local dev=$1
+	shift
+	make-bcache --wipe-bcache -B "$@" "$dev" >/dev/null
+}
+
+# register DEV...
+register() {
+	local dev
+	for dev in "$@"; do
+		echo "$dev" >$SYSFS/register || return 1
+	done
+}
+
+# set_uuid DEV: UUID of the set that a cache or backing device belongs to
+set_uuid() {
+	bcache-super-show "$1" | sed -n 's/^cset.uuid[[:space:]]*//p'
+}
+
+# bcache_of DEV: the disk in front of a backing device
+bcache_of() {
+	local d
+	d=$(readlink -f "$(sysdir "$1")/dev") && echo "/dev/$(basename "$d")"
+}
+
+# attached DEV: succeeds once a backing device is attached
+attached() {
+	[ -e "$(sysdir "$1")/cache" ]
+}
+
+# start_pair CACHE BACKING [CACHE OPTIONS...]: formats, registers and attaches; prints the disk
+start_pair() {
+	local cache=$1 back=$2
+	shift 2
+	format_cache "$cache" "$@" &&
+		format_backing "$back" &&
+		register "$cache" "$back" &&
+		put "$(set_uuid "$cache")" "$(sysdir "$back")/attach" &&
+		within 10 test -b "$(bcache_of "$back")" &&
+		bcache_of "$back"
+}
+
+# stop_all: stops every set and device; succeeds when all are gone
+stop_all() {
+	local f
+	for f in /sys/class/block/*/bcache/stop $SYSFS/*/stop; do
+		[ -e "$f" ] && put 1 "$f" 2>/dev/null
+	done
+	within "${1:-30}" none_left
+}
+
+# none_left: no set and no device is registered
+none_left() {
+	local f
+	for f in /sys/class/block/*/bcache/stop $SYSFS/*-*/stop; do
+		[ ! -e "$f" ] || return 1
+	done
+}
+
+# unload: the module goes (C: a set may linger for a moment)
+unload() {
+	within 10 rmmod bcache
+}
+
+# can_claim DEV: nobody else holds the device exclusively
+can_claim() {
+	perl -MFcntl -e 'sysopen(F, $ARGV[0], O_RDWR | O_EXCL) or exit 1' "$1"
+}
+
+# state DEV
+state() {
+	cat "$(sysdir "$1")/state"
+}
+
+# sectors_of HUMAN: 1.5M -> bytes, for comparing
+bytes_of() {
+	awk -v v="$1" 'BEGIN { n = v + 0; u = substr(v, length(v)); m["k"]=1024; m["M"]=1024^2; m["G"]=1024^3; m["T"]=1024^4; printf "%d\n", n * (u in m ? m[u] : 1) }'
+}
+
+# dirty_bytes DEV
+dirty_bytes() {
+	bytes_of "$(cat "$(sysdir "$1")/dirty_data")"
+}
+
+# fio_verify NAME DEV OPTION...: writes with verification and reads back
+fio_verify() {
+	local name=$1 dev=$2
+	shift 2
+	ok "$name" fio --name=verify --filename="$dev" --direct=1 --ioengine=libaio --verify=crc32c \
+		--verify_fatal=1 --randrepeat=1 --output-format=terse "$@"
+}
+
+_cleanup() {
+	[ -n "$_ended" ] && return
+	_ended=1
+	for m in $(awk '$1 ~ "^/dev/bcache" { print $2 }' /proc/mounts); do umount "$m"; done
+	killall -q -CONT systemd-udevd
+	stop_all 20 || note "devices are left over"
+}
+trap _cleanup EXIT
+
+# done_testing: cleans up, prints the plan and the counts, exits
+done_testing() {
+	_cleanup
+	echo "1..$_tests"
+	note "Totals: pass:$((_tests - _failed)) fail:$_failed"
+	[ "$_failed" -eq 0 ] && [ "$_tests" -gt 0 ]
+	exit
+}
+
+echo "KTAP version 1"

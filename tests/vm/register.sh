@@ -1,0 +1,50 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# vm: --disk cache=128M --disk back=256M --disk small=16M --disk junk=64M --timeout 120
+# What register accepts, what it refuses and with which error; what a registered disk looks like.
+. "$(dirname "$0")/lib.sh"
+quiet_udev
+cache=$(disk cache) back=$(disk back) small=$(disk small) junk=$(disk junk)
+
+is "a path that is not there" "$(errno_of /dev/nothing $SYSFS/register)" EINVAL
+dd if=/dev/urandom of="$junk" bs=1M count=1 conv=fsync status=none
+is "a disk without superblock" "$(errno_of "$junk" $SYSFS/register)" EINVAL
+ok "the log says why" dmesg_says "Not a bcache superblock"
+
+format_cache "$small" --bucket 65536
+is "a cache with too few buckets" "$(errno_of "$small" $SYSFS/register)" EPERM
+
+format_backing "$back"
+ok "a backing device" register "$back"
+ok "its disk appears" within 10 test -b /dev/bcache0
+is "capacity" "$(blockdev --getsz /dev/bcache0)" "$(($(blockdev --getsz "$back") - 16))"
+is "first minor" "$(stat -c %T /dev/bcache0)" 0
+is "state" "$(state "$back")" "no cache"
+is "running" "$(cat "$(sysdir "$back")/running")" 1
+is "registered twice" "$(errno_of "$back" $SYSFS/register)" EBUSY
+is "registered twice, quietly" "$(errno_of "$back" $SYSFS/register_quiet)" OK
+fails "the backing device is claimed" mount "$back" /mnt
+is "the disk sits on the backing device" "$(ls /sys/block/bcache0/slaves)" "$(basename "$back")"
+
+format_cache "$cache" --bucket 65536
+ok "a cache device" register "$cache"
+uuid=$(set_uuid "$cache")
+ok "its set appears" test -d "$SYSFS/$uuid"
+is "the cache registered twice" "$(errno_of "$cache" $SYSFS/register)" EBUSY
+is "attach to a set that is not there" \
+	"$(errno_of 11111111-2222-3333-4444-555555555555 "$(sysdir "$back")/attach")" ENOENT
+is "attach with garbage" "$(errno_of garbage "$(sysdir "$back")/attach")" EINVAL
+is "attach" "$(errno_of "$uuid" "$(sysdir "$back")/attach")" OK
+is "attach twice" "$(errno_of "$uuid" "$(sysdir "$back")/attach")" EINVAL
+is "state after attach" "$(state "$back")" clean
+is "the set links its device" "$(readlink -f "$SYSFS/$uuid"/bdev*)" "$(readlink -f "$(sysdir "$back")")"
+is "the set links its cache" "$(readlink -f "$SYSFS/$uuid/cache0")" "$(readlink -f "$(sysdir "$cache")")"
+
+put 1 "$SYSFS/$uuid/unregister"
+ok "unregister ends" within 20 test ! -e "$SYSFS/$uuid"
+ok "the cache can be opened at once" can_claim "$cache"
+is "and registered again" "$(errno_of "$cache" $SYSFS/register)" OK
+is "the backing device runs on" "$(state "$back")" "no cache"
+ok "everything stops" stop_all
+ok "the module unloads" unload
+done_testing
