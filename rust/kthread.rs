@@ -8,9 +8,11 @@ use kernel::{
     error::from_err_ptr,
     ffi::{
         c_int,
+        c_long,
         c_void, //
     },
-    prelude::*, //
+    prelude::*,
+    task::might_sleep, //
 };
 
 /// A kernel thread. Dropping it stops and joins the thread; may sleep.
@@ -102,6 +104,15 @@ impl Drop for Thread {
 pub fn should_stop() -> bool {
     // SAFETY: The helper tests that the current task is a kernel thread.
     unsafe { bindings::should_stop() }
+}
+
+/// Sleeps for `jiffies`, until [`Thread::wake`] or until the thread is asked to stop. True if it has been
+/// asked to stop. Process context.
+pub fn sleep_or_stop(jiffies: u64) -> bool {
+    might_sleep();
+    // SAFETY: No requirements beyond process context.
+    unsafe { bindings::sleep_or_stop(c_long::try_from(jiffies).unwrap_or(c_long::MAX)) };
+    should_stop()
 }
 
 /// The thread function.

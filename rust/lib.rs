@@ -5,10 +5,12 @@
 //! All `unsafe` code of the driver is in this crate. It knows nothing of bcache itself: what is here
 //! would fit any block driver that stacks on other devices. `bindings` never leaves the crate.
 
+pub mod atomic;
 pub(crate) mod bindings;
 pub mod block;
 pub mod delayed;
 pub mod dma;
+pub mod gate;
 pub mod job;
 pub mod kobject;
 pub mod kthread;
@@ -16,8 +18,10 @@ pub mod log;
 pub mod memalloc;
 pub mod module;
 pub mod notifier;
+mod ondisk_check;
 pub mod params;
 pub mod random;
+pub mod ratework;
 pub mod rcu;
 pub mod rwsem;
 pub mod sema;
@@ -28,7 +32,8 @@ pub mod task;
 pub mod time;
 pub mod wait;
 pub mod workqueue;
-mod ondisk_check;
+
+pub use log::panic_machine;
 
 /// Prefix of log lines printed from this crate.
 const __LOG_PREFIX: &[u8] = b"bcache\0";

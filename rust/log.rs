@@ -1,15 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Log lines that may come too often.
+//! Log lines that may come too often, and the last line.
 
-use crate::time::{
-    jiffies,
-    HZ, //
+use crate::{
+    bindings,
+    time::{
+        jiffies,
+        HZ, //
+    }, //
 };
-use kernel::sync::atomic::{
-    Atomic,
-    Relaxed, //
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    }, //
 };
+
+/// Stops the machine with a message (C: `panic`). Does not return, which its type does not say: objtool
+/// cannot follow functions of that kind from one object file to another.
+pub fn panic_machine(msg: &CStr) {
+    // SAFETY: `msg` is a C string.
+    unsafe { bindings::panic_machine(msg.as_char_ptr()) };
+}
 
 /// Lets at most 10 events through in 5 seconds (C: `printk_ratelimited`). Any context.
 ///

@@ -169,7 +169,7 @@ fn give_back_slot(dev: &CachedDev, set: &CacheSet, slot: u32) {
 /// the first fill of the cache: a read could else cache what such a write is just replacing.
 fn publish(dev: &CachedDev, att: &Arc<Attachment>) -> Result {
     att.warming.set();
-    dev.att.replace_checked(att.clone())?;
+    drop(dev.att.replace(Some(att.clone())));
     dev.gate.close();
     dev.gate.wait_idle();
     dev.gate.reopen();

@@ -238,7 +238,7 @@ impl CacheSet {
                 btree <- Btree::new(&geo),
                 uuids <- UuidTable::new(&geo),
                 stats: Accounting::new()?,
-                devices: RcuArc::new(None)?,
+                devices: RcuArc::new(None),
                 cached_dev_sectors: Num64::new(0),
                 attached_dev_nr: Num::new(0),
                 sysfs <- new_mutex!(None, "CacheSet::sysfs"),

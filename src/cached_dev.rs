@@ -201,7 +201,7 @@ impl CachedDev {
                 tun: DevTunables::new(u32::try_from(mode).unwrap_or(0)),
                 openers: Num::new(0),
                 io_errors: Num::new(0),
-                att: RcuArc::new(None)?,
+                att: RcuArc::new(None),
                 gate: Gate::new()?,
                 recent <- RecentIo::new(),
                 stats: Accounting::new()?,

@@ -70,7 +70,7 @@ impl CacheSet {
             sum.saturating_add(a.dev.bdev.nr_sectors())
         });
         let table = Arc::new(DeviceTable { devs }, GFP_KERNEL)?;
-        self.devices.replace_checked(table)?;
+        drop(self.devices.replace(Some(table)));
         // Also on stop, which C forgets: the share of a stopped device must not stay reserved (H5).
         self.cached_dev_sectors.put(sectors);
         Ok(())

@@ -3,6 +3,7 @@
 
 #include <linux/ioprio.h>
 #include <linux/kthread.h>
+#include <linux/panic.h>
 #include <linux/random.h>
 #include <linux/sched.h>
 #include <linux/sched/clock.h>
@@ -64,6 +65,14 @@ void bch_helper_park_until_stop(void)
 void bch_helper_sleep_idle(long timeout)
 {
 	schedule_timeout_idle(timeout);
+}
+
+void bch_helper_sleep_or_stop(long timeout)
+{
+	set_current_state(TASK_IDLE);
+	if (!bch_helper_should_stop())
+		schedule_timeout(timeout);
+	__set_current_state(TASK_RUNNING);
 }
 
 bool bch_helper_in_submit_bio(void)
@@ -173,6 +182,11 @@ u32 bch_helper_random_below(u32 ceil)
 struct shrinker *bch_helper_new_shrinker(const char *name)
 {
 	return shrinker_alloc(0, "%s", name);
+}
+
+void bch_helper_panic_machine(const char *msg)
+{
+	panic("%s", msg);
 }
 
 /* The two fields exist only where the kernel was configured with bcache. */

@@ -29,6 +29,7 @@ void bch_helper_wake_all(struct wait_queue_head *head);
 bool bch_helper_should_stop(void);
 void bch_helper_park_until_stop(void);
 void bch_helper_sleep_idle(long timeout);
+void bch_helper_sleep_or_stop(long timeout);
 bool bch_helper_in_submit_bio(void);
 void bch_helper_resched(void);
 
@@ -55,6 +56,8 @@ u64 bch_helper_clock_local(void);
 unsigned long bch_helper_jiffies_now(void);
 u32 bch_helper_random_below(u32 ceil);
 struct shrinker *bch_helper_new_shrinker(const char *name);
+
+void bch_helper_panic_machine(const char *msg);
 
 /* The current task. */
 bool bch_helper_seq_io_get(u32 *sequential, u32 *average);
