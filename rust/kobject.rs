@@ -51,6 +51,31 @@ fn with_dir<R>(obj: &dyn AsKobj, f: impl FnOnce(*mut bindings::kobject) -> Resul
     f(obj.raw_kobj())
 }
 
+/// Makes the link `name` in the directory of `dir`, to that of `target`. May sleep.
+///
+/// # Errors
+///
+/// `ENOMEM`, `EEXIST`, or `ENOENT` if one of the directories is gone.
+pub(crate) fn create_link(dir: &dyn AsKobj, name: &CStr, target: &dyn AsKobj) -> Result {
+    with_dir(dir, |kobj| {
+        // SAFETY: Both kobjects are valid; our directory cannot go away now, and that of the target
+        // is looked up under a lock of sysfs.
+        to_result(unsafe {
+            bindings::sysfs_create_link(kobj, target.raw_kobj(), name.as_char_ptr())
+        })
+    })
+}
+
+/// Removes the link `name` from the directory of `dir`, if there is one. May sleep.
+pub(crate) fn remove_link(dir: &dyn AsKobj, name: &CStr) {
+    // Without a directory there is no link either, so the error means success.
+    let _ = with_dir(dir, |kobj| {
+        // SAFETY: The kobject is valid and has its directory.
+        unsafe { bindings::sysfs_remove_link(kobj, name.as_char_ptr()) };
+        Ok(())
+    });
+}
+
 /// Where a new directory goes.
 #[derive(Clone, Copy)]
 pub enum Parent<'a> {
@@ -207,23 +232,12 @@ impl<T: SysfsObject> KObj<T> {
     ///
     /// `ENOMEM`, `EEXIST`, or `ENOENT` if one of the directories is gone.
     pub fn link(&self, name: &CStr, target: &dyn AsKobj) -> Result {
-        with_dir(self, |kobj| {
-            // SAFETY: Both kobjects are valid; our directory cannot go away now, and that of the target
-            // is looked up under a lock of sysfs.
-            to_result(unsafe {
-                bindings::sysfs_create_link(kobj, target.raw_kobj(), name.as_char_ptr())
-            })
-        })
+        create_link(self, name, target)
     }
 
     /// Removes the link `name`, if there is one. May sleep.
     pub fn unlink(&self, name: &CStr) {
-        // Without a directory there is no link either, so the error means success.
-        let _ = with_dir(self, |kobj| {
-            // SAFETY: The kobject is valid and has its directory.
-            unsafe { bindings::sysfs_remove_link(kobj, name.as_char_ptr()) };
-            Ok(())
-        });
+        remove_link(self, name);
     }
 
     /// Removes the directory with all that is in it, and waits for running `show` and `store` functions.

@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     bindings as bch,
-    kobject::AsKobj,
+    kobject::{
+        self,
+        AsKobj, //
+    },
     this_module, //
 };
 use core::{
@@ -219,6 +222,20 @@ impl<T: DiskOps> Disk<T> {
     pub fn unlink_holder(&self, dev: &Bdev) {
         // SAFETY: Both live; without a link the function does nothing but warn.
         unsafe { bindings::bd_unlink_disk_holder(dev.raw(), self.raw()) };
+    }
+
+    /// Makes the link `name` in the disk's directory in sysfs, to that of `target`. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if one of the directories does not exist (any more); `EEXIST`; `ENOMEM`.
+    pub fn link(&self, name: &CStr, target: &dyn AsKobj) -> Result {
+        kobject::create_link(self, name, target)
+    }
+
+    /// Removes the link `name` from the disk's directory, if there is one. May sleep.
+    pub fn unlink(&self, name: &CStr) {
+        kobject::remove_link(self, name);
     }
 
     /// Sends a "change" uevent with these variables. May sleep.

@@ -53,25 +53,32 @@ impl Drop for Major {
 /// Words of the map of used numbers.
 const WORDS: usize = 128;
 
+const _: () = assert!(MinorIds::MAX as usize == WORDS * 64);
+
 /// The numbers of the disks: 2^20 minors of 128 each make 8192.
 #[pin_data]
 pub struct MinorIds {
+    count: u32,
     #[pin]
     used: Mutex<[u64; WORDS]>,
 }
 
 impl MinorIds {
-    /// How many numbers there are.
-    pub const COUNT: u32 = 64 * WORDS as u32;
+    /// How many numbers there can be.
+    pub const MAX: u32 = 8192;
 
-    /// All numbers free. May sleep.
+    /// The numbers below `count`, all free. May sleep.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
-    pub fn new() -> Result<Arc<MinorIds>> {
+    /// `ENOMEM`; `EINVAL` for a count above [`MinorIds::MAX`].
+    pub fn new(count: u32) -> Result<Arc<MinorIds>> {
+        if count > Self::MAX {
+            return Err(EINVAL);
+        }
         Arc::pin_init(
             pin_init!(MinorIds {
+                count,
                 used <- new_mutex!([0; WORDS], "MinorIds::used"),
             }),
             GFP_KERNEL,
@@ -83,19 +90,23 @@ impl MinorIds {
     /// # Errors
     ///
     /// `ENOSPC`.
-    pub fn alloc(this: &Arc<MinorIds>) -> Result<MinorId> {
-        let mut used = this.used.lock();
+    pub fn alloc(self: &Arc<Self>) -> Result<MinorId> {
+        let mut used = self.used.lock();
         let mut base = 0u32;
         for word in used.iter_mut() {
             let bit = word.trailing_ones();
+            let index = base + bit;
             if let Some(mask) = 1u64.checked_shl(bit) {
+                if index >= self.count {
+                    break;
+                }
                 *word |= mask;
                 return Ok(MinorId {
-                    ids: this.clone(),
-                    index: base + bit,
+                    ids: self.clone(),
+                    index,
                 });
             }
-            base += 64;
+            base += u64::BITS;
         }
         Err(ENOSPC)
     }
@@ -117,9 +128,9 @@ impl MinorId {
 impl Drop for MinorId {
     fn drop(&mut self) {
         let mut used = self.ids.used.lock();
-        let word = usize::try_from(self.index / 64).ok();
+        let word = usize::try_from(self.index / u64::BITS).ok();
         if let Some(word) = word.and_then(|w| used.get_mut(w)) {
-            *word &= !(1u64 << (self.index % 64));
+            *word &= !(1u64 << (self.index % u64::BITS));
         }
     }
 }
