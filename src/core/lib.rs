@@ -18,12 +18,15 @@
 pub mod alloc;
 mod arith;
 pub mod gate;
+pub mod gc;
 pub mod geometry;
+pub mod journal;
 pub mod key;
 pub mod keymap;
 pub mod num;
 pub mod ondisk;
 pub mod request;
+pub mod state;
 pub mod stats;
 pub mod sync;
 pub mod text;

@@ -1,44 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Cache modes, and whether a write goes to the cache first. C: `should_writeback` in `writeback.h`.
+//! Whether a write goes to the cache first. C: `should_writeback` in `writeback.h`.
 
-/// What the cache does for a device. The numbers are those of the superblock and of
-/// [`crate::text::CACHE_MODES`].
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum CacheMode {
-    /// Writes go to both disks before they are done.
-    #[default]
-    Writethrough,
-    /// Writes are done when they are in the cache.
-    Writeback,
-    /// Writes go to the backing device alone; reads are cached.
-    Writearound,
-    /// Nothing new is cached.
-    None,
-}
-
-impl CacheMode {
-    /// The mode with this number.
-    pub const fn from_raw(raw: u64) -> Option<Self> {
-        Some(match raw {
-            0 => Self::Writethrough,
-            1 => Self::Writeback,
-            2 => Self::Writearound,
-            3 => Self::None,
-            _ => return None,
-        })
-    }
-
-    /// Its number.
-    pub const fn raw(self) -> u64 {
-        match self {
-            Self::Writethrough => 0,
-            Self::Writeback => 1,
-            Self::Writearound => 2,
-            Self::None => 3,
-        }
-    }
-}
+pub use crate::ondisk::superblock::CacheMode;
 
 /// What decides whether a write is written back. In use and cutoffs in percent of the buckets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -134,13 +98,5 @@ mod tests {
             },
             || true
         ));
-    }
-
-    #[test]
-    fn modes() {
-        for raw in 0..4 {
-            assert_eq!(CacheMode::from_raw(raw).map(CacheMode::raw), Some(raw));
-        }
-        assert_eq!(CacheMode::from_raw(4), None);
     }
 }
