@@ -19,7 +19,9 @@ ok "discard" blkdiscard -o 1048576 -l 1048576 /dev/bcache0
 before=$(awk '{ print $7 }' /sys/block/bcache0/stat)
 dd if=/dev/zero of=/dev/bcache0 bs=64k count=16 oflag=direct status=none
 is "statistics count what passes" "$(($(awk '{ print $7 }' /sys/block/bcache0/stat) - before))" 2048
-ok "partitions" sh -c 'echo ",32M" | sfdisk -q /dev/bcache0 && partprobe /dev/bcache0 2>/dev/null; test -b /dev/bcache0p1 || { blockdev --rereadpt /dev/bcache0; sleep 1; test -b /dev/bcache0p1 || test -d /sys/block/bcache0/bcache0p1; }'
+ok "a partition table" sh -c "echo ,32M | sfdisk -q --no-reread --no-tell-kernel --lock=no /dev/bcache0"
+ok "is read" blockdev --rereadpt /dev/bcache0
+ok "the partition appears" within 5 test -d /sys/block/bcache0/bcache0p1
 exec 9<>/dev/bcache0
 put 1 "$(sysdir "$back")/stop"
 fails "a stopped disk cannot be opened" dd if=/dev/bcache0 of=/dev/null bs=4k count=1 status=none
