@@ -11,7 +11,10 @@ use crate::{
     flag::Flag,
     writeback::Writeback, //
 };
-use bcache_core::ondisk::superblock::BdevState;
+use bcache_core::ondisk::{
+    superblock::BdevState,
+    uuid::Uuid, //
+};
 use bcache_kernel::gate::Gate;
 use kernel::{
     prelude::*,
@@ -100,7 +103,7 @@ impl Attachment {
     pub(crate) fn writeback_is_through(&self, flushed: bool) {
         if flushed {
             let detached = self.dev.sb.update(|sb| {
-                sb.set_uuid = [0; 16];
+                sb.set_uuid = Uuid::NIL;
                 sb.set_state(BdevState::None);
             });
             if detached.is_err() {

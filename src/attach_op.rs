@@ -14,10 +14,11 @@ use crate::{
 };
 use bcache_core::ondisk::{
     superblock::BdevState,
-    uuid::UuidText, //
+    uuid::Uuid, //
 };
 use kernel::{
     prelude::*,
+    str::CString,
     sync::Arc,
     types::ScopeGuard, //
 };
@@ -32,7 +33,7 @@ use kernel::{
 pub(crate) fn attach(
     dev: &Arc<CachedDev>,
     set: &Arc<CacheSet>,
-    wanted: Option<&[u8; 16]>,
+    wanted: Option<&Uuid>,
 ) -> Result {
     let named = dev.sb.with(|sb| sb.set_uuid);
     if *wanted.unwrap_or(&named) != set.set_uuid {
@@ -54,7 +55,7 @@ pub(crate) fn attach(
     }
     att.start_writeback()?;
     let undo_writeback = ScopeGuard::new(|| att.stop_writeback());
-    publish(dev, &att)?;
+    publish(dev, &att);
     let undo_publish = ScopeGuard::new(|| {
         att.gate.close();
         att.gate.wait_idle();
@@ -74,7 +75,7 @@ pub(crate) fn attach(
     undo_writeback.dismiss();
     undo_table.dismiss();
     undo_slot.dismiss();
-    if set.sb.with(|sb| sb.obsolete_large_bucket()) {
+    if set.sb.with(|sb| sb.has_obso_large_bucket()) {
         pr_err!("The obsoleted large bucket layout is unsupported, set the bcache device into read-only\n");
         pr_err!("Please update to the latest bcache-tools to create the cache device\n");
         if let Some(disk) = dev.disk.lock().as_ref() {
@@ -86,7 +87,7 @@ pub(crate) fn attach(
         "Caching {} as {} on set {}\n",
         dev.name,
         dev.disk_name(),
-        UuidText(set.set_uuid)
+        set.set_uuid
     );
     Ok(())
 }
@@ -122,7 +123,7 @@ fn check(dev: &CachedDev, set: &CacheSet) -> Result {
 /// Finds or makes the uuid slot of the device and writes what attach writes. Gives the slot and whether it is new.
 fn take_slot(dev: &CachedDev, set: &CacheSet) -> Result<(u32, bool)> {
     let state = dev.state();
-    let mut slot = set.uuid_find(&dev.uuid);
+    let mut slot = set.uuid_find(&dev.uuid.0);
     if let (Some(old), BdevState::Stale | BdevState::None) = (slot, state) {
         // What the set still holds for this device is out of date.
         set.uuid_invalidate(old);
@@ -139,7 +140,7 @@ fn take_slot(dev: &CachedDev, set: &CacheSet) -> Result<(u32, bool)> {
         return Err(ENOENT);
     }
     let label = dev.sb.with(|sb| sb.label);
-    let slot = set.uuid_assign(&dev.uuid, &label, None).map_err(|_| {
+    let slot = set.uuid_assign(&dev.uuid.0, &label, None).map_err(|_| {
         pr_err!("Not caching {}, no room for UUID\n", dev.name);
         EINVAL
     })?;
@@ -157,7 +158,7 @@ fn give_back_slot(dev: &CachedDev, set: &CacheSet, slot: u32) {
     set.uuid_invalidate(slot);
     let uuids = set.uuid_write();
     let sb = dev.sb.update(|sb| {
-        sb.set_uuid = [0; 16];
+        sb.set_uuid = Uuid::NIL;
         sb.set_state(BdevState::None);
     });
     if uuids.is_err() || sb.is_err() {
@@ -167,7 +168,7 @@ fn give_back_slot(dev: &CachedDev, set: &CacheSet, slot: u32) {
 
 /// Lets requests into the attachment. Requests that went straight to the backing device are waited for before
 /// the first fill of the cache: a read could else cache what such a write is just replacing.
-fn publish(dev: &CachedDev, att: &Arc<Attachment>) -> Result {
+fn publish(dev: &CachedDev, att: &Arc<Attachment>) {
     att.warming.set();
     drop(dev.att.replace(Some(att.clone())));
     dev.gate.close();
@@ -175,7 +176,6 @@ fn publish(dev: &CachedDev, att: &Arc<Attachment>) -> Result {
     dev.gate.reopen();
     att.warming.clear();
     dev.tun.writeback_running.set();
-    Ok(())
 }
 
 /// Makes the disk visible (C: `bch_cached_dev_run`). The caller holds the register lock. May sleep.
@@ -225,8 +225,14 @@ pub(crate) fn announce(dev: &CachedDev) {
     let label = dev.sb.with(|sb| sb.label);
     let label = label.split(|&b| b == 0).next().unwrap_or_default();
     if let Some(disk) = dev.disk.lock().as_ref() {
-        let uuid = UuidText(dev.uuid);
-        if disk.uevent_change(&uuid, label).is_err() {
+        let sent = CString::try_from_fmt(fmt!("{}", dev.uuid)).map_err(Error::from).and_then(|uuid| {
+            disk.uevent_change(&[
+                (c"DRIVER", b"bcache"),
+                (c"CACHED_UUID", uuid.to_bytes()),
+                (c"CACHED_LABEL", label),
+            ])
+        });
+        if sent.is_err() {
             pr_warn!("{}: could not send an uevent\n", dev.name);
         }
     }

@@ -32,7 +32,7 @@ use crate::{
 };
 use bcache_core::{
     geometry::Geometry,
-    ondisk::{superblock::Superblock, uuid::UuidText}, //
+    ondisk::{superblock::Superblock, uuid::Uuid}, //
 };
 use bcache_kernel::{
     block::{Bdev, SbPage},
@@ -105,7 +105,7 @@ pub(crate) struct SetCounters {
 pub(crate) struct CacheSet {
     pub(crate) registry: Arc<Registry>,
     /// UUID of the set (directory name in sysfs).
-    pub(crate) set_uuid: [u8; 16],
+    pub(crate) set_uuid: Uuid,
     /// Seed of all magic numbers on the cache device.
     pub(crate) set_magic: u64,
     pub(crate) geo: Geometry,
@@ -206,13 +206,7 @@ impl CacheSet {
         page: SbPage,
         sb: KBox<Superblock>,
     ) -> Result<Arc<Self>> {
-        let geo = Geometry::new(
-            sb.nbuckets,
-            sb.bucket_sectors(),
-            sb.block_size,
-            sb.first_bucket,
-        )
-        .map_err(|_| EINVAL)?;
+        let geo = sb.geometry().map_err(|_| EINVAL)?;
         if geo.nbuckets() < MIN_BUCKETS {
             return Err(EPERM);
         }
@@ -250,8 +244,8 @@ impl CacheSet {
     }
 
     /// Prints as the UUID of the set.
-    pub(crate) fn uuid_text(&self) -> UuidText {
-        UuidText(self.set_uuid)
+    pub(crate) fn uuid_text(&self) -> Uuid {
+        self.set_uuid
     }
 
     /// True once all I/O to the cache must fail.

@@ -13,9 +13,12 @@ use crate::{
     superblock::SbFile,
     sysfs, //
 };
-use bcache_core::ondisk::superblock::BdevState;
+use bcache_core::ondisk::{
+    superblock::BdevState,
+    uuid::Uuid, //
+};
 use bcache_kernel::{
-    block::{Bdev, BdevName, Disk, DiskOps, Limits, MinorId, UserBio},
+    block::{Bdev, BdevName, Disk, DiskOps, Limits, MinorId, MinorIds, UserBio},
     gate::Gate,
     kthread::Thread,
     rcu::RcuArc, //
@@ -101,7 +104,7 @@ pub(crate) struct CachedDev {
     pub(crate) registry: Arc<Registry>,
     pub(crate) bdev: Arc<Bdev>,
     pub(crate) name: BdevName,
-    pub(crate) uuid: [u8; 16],
+    pub(crate) uuid: Uuid,
     pub(crate) sb: Pin<KBox<SbFile>>,
     /// First data sector of the backing device; index keys count from sector 0 of the device.
     pub(crate) data_offset: u64,
@@ -115,7 +118,6 @@ pub(crate) struct CachedDev {
     pub(crate) openers: Num,
     pub(crate) io_errors: Num,
     /// The set this device is attached to; `None` = passthrough.
-    #[pin]
     pub(crate) att: RcuArc<Attachment>,
     /// Requests in flight that go straight to the backing device without an attachment.
     pub(crate) gate: Gate,
@@ -172,10 +174,10 @@ impl CachedDev {
         bdev: &Arc<Bdev>,
         sb: impl PinInit<SbFile>,
     ) -> Result<Arc<Self>> {
-        let minor = registry.ids.alloc()?;
+        let minor = MinorIds::alloc(&registry.ids)?;
         let sb = KBox::pin_init(sb, GFP_KERNEL)?;
         let (uuid, data_offset, block_sectors, mode) = sb.with(|sb| {
-            (sb.uuid, sb.data_start(), u32::from(sb.block_size), sb.cache_mode())
+            (sb.uuid, sb.data_offset, u32::from(sb.block_size), sb.cache_mode())
         });
         let block_size = disk_block_size(bdev, block_sectors);
         let capacity = bdev.nr_sectors().checked_sub(data_offset).ok_or(EINVAL)?;
@@ -198,7 +200,7 @@ impl CachedDev {
                 block_size,
                 minor,
                 flags,
-                tun: DevTunables::new(u32::try_from(mode).unwrap_or(0)),
+                tun: DevTunables::new(u32::try_from(mode.raw()).unwrap_or(0)),
                 openers: Num::new(0),
                 io_errors: Num::new(0),
                 att: RcuArc::new(None),
@@ -212,15 +214,12 @@ impl CachedDev {
             }? Error),
             GFP_KERNEL,
         )?;
-        let limits = Limits {
-            block_size,
-            io_opt: bdev.io_opt().max(block_size),
-        };
+        let limits = Limits::new(block_size, bdev);
         let disk = Disk::alloc(
             &registry.major,
             dev.minor.index(),
             MINORS,
-            fmt!("{}", dev.disk_name()),
+            format_args!("{}", dev.disk_name()),
             capacity,
             &limits,
             dev.clone(),

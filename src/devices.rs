@@ -9,6 +9,7 @@ use crate::{
     attach::Attachment,
     cache_set::CacheSet, //
 };
+use bcache_core::ondisk::uuid::Uuid;
 use kernel::{
     prelude::*,
     sync::Arc, //
@@ -40,7 +41,7 @@ impl CacheSet {
     }
 
     /// True if a device with this UUID is attached.
-    pub(crate) fn has_device_uuid(&self, uuid: &[u8; 16]) -> bool {
+    pub(crate) fn has_device_uuid(&self, uuid: &Uuid) -> bool {
         self.devices
             .load()
             .is_some_and(|t| t.devs.iter().any(|a| a.dev.uuid == *uuid))

@@ -32,8 +32,6 @@ use kernel::{
     workqueue::{Work, WorkItem}, //
 };
 
-/// Devices that may exist: 2^20 minors, 128 each.
-const MAX_DEVICES: u32 = (1 << 20) / crate::cached_dev::MINORS;
 /// How long a reboot waits for the devices to stop, in milliseconds (C: 10 s).
 const REBOOT_WAIT_MS: u32 = 10_000;
 
@@ -122,7 +120,7 @@ impl Registry {
     /// Makes the registry of the module. May sleep.
     pub(crate) fn new() -> Result<Arc<Self>> {
         let major = Major::register(c"bcache")?;
-        let ids = MinorIds::new(MAX_DEVICES)?;
+        let ids = MinorIds::new()?;
         let wq = Wq::new(c"bcache_teardown", true, true, 0)?;
         Arc::pin_init(
             pin_init!(Self {
@@ -212,7 +210,7 @@ impl Registry {
         }
         pr_info!("Stopping all devices:\n");
         self.stop_all();
-        let wait = u64::from(bcache_kernel::time::msecs_to_jiffies(REBOOT_WAIT_MS));
+        let wait = bcache_kernel::time::msecs_to_jiffies(REBOOT_WAIT_MS);
         if self.gone.wait_until_timeout(|| self.is_empty(), wait) {
             pr_info!("All devices stopped\n");
         } else {

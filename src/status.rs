@@ -25,6 +25,7 @@ pub(crate) fn watch(dev: &Arc<CachedDev>) {
 }
 
 fn watch_loop(dev: &CachedDev) {
+    let idle = &dev.registry.gone;
     let mut offline = 0u32;
     while !kthread::should_stop() && !dev.flags.io_disable.get() {
         offline = if dev.bdev.queue_dying() {
@@ -46,6 +47,6 @@ fn watch_loop(dev: &CachedDev) {
             dev.stop();
             return;
         }
-        kthread::sleep_or_stop(u64::from(HZ));
+        idle.wait_until_or_stop_timeout(|| dev.flags.io_disable.get(), u64::from(HZ));
     }
 }

@@ -12,7 +12,10 @@ use crate::{
     cache_set::CacheSet,
     meta_io::IO_ERROR_SHIFT, //
 };
-use bcache_core::text;
+use bcache_core::{
+    ondisk::superblock::Replacement,
+    text, //
+};
 use bcache_kernel::sysfs::{
     Attr,
     SysfsObject, //
@@ -21,6 +24,9 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
+
+/// The policies in the order of their names in the file.
+const POLICIES: [Replacement; 3] = [Replacement::Lru, Replacement::Fifo, Replacement::Random];
 
 /// The directory object.
 pub(crate) struct CacheDir(pub(crate) Arc<CacheSet>);
@@ -45,14 +51,16 @@ impl SysfsObject for CacheDir {
             c"cache_replacement_policy",
             |o, b| {
                 let policy = o.0.sb.with(|sb| sb.replacement());
+                let index = POLICIES.iter().position(|p| *p == policy);
                 fmt::choice(
                     b,
                     &text::REPLACEMENT_POLICIES,
-                    u32::try_from(policy).unwrap_or(u32::MAX),
+                    index.and_then(|i| u32::try_from(i).ok()).unwrap_or(u32::MAX),
                 )
             },
-            store!(|o, text| {
-                let policy = u64::from(fmt::find(text, &text::REPLACEMENT_POLICIES)?);
+            store!(|o, input| {
+                let index = text::REPLACEMENT_POLICIES.find(input).ok_or(EINVAL)?;
+                let policy = *POLICIES.get(index).ok_or(EINVAL)?;
                 if o.0.sb.with(|sb| sb.replacement()) != policy {
                     o.0.write_super(|sb| sb.set_replacement(policy))?;
                 }

@@ -15,7 +15,7 @@ use crate::{
     cached_dev::CachedDev, //
 };
 use bcache_core::{
-    ondisk::{superblock::BdevState, uuid::UuidText},
+    ondisk::{superblock::{BdevState, CacheMode}, uuid::Uuid},
     text, //
 };
 use bcache_kernel::sysfs::{
@@ -23,7 +23,6 @@ use bcache_kernel::sysfs::{
     SysfsBuf,
     SysfsObject, //
 };
-use core::fmt::Write;
 use kernel::{
     prelude::*,
     sync::{Arc, ArcBorrow}, //
@@ -125,7 +124,7 @@ impl SysfsObject for CachedDev {
         Attr::ro(c"state", |dev, b| fmt::line(b, &state_name(dev.state()))),
         Attr::rw(c"label", show_label, store!(|dev, text| set_label(&dev, text))),
         Attr::ro(c"backing_dev_name", |dev, b| fmt::line(b, &dev.name)),
-        Attr::ro(c"backing_dev_uuid", |dev, b| fmt::line(b, &UuidText(dev.uuid))),
+        Attr::ro(c"backing_dev_uuid", |dev, b| fmt::line(b, &dev.uuid)),
     ];
 }
 
@@ -144,13 +143,13 @@ fn attach(dev: ArcBorrow<'_, CachedDev>, text: &[u8]) -> Result {
     let lists = dev.registry.inner.lock();
     let mut result = Err(ENOENT);
     for set in lists.sets.iter() {
-        result = attach_op::attach(&dev, set, Some(&uuid));
+        result = attach_op::attach(&dev, set, Some(&Uuid(uuid)));
         if result.is_ok() {
             return result;
         }
     }
     if result == Err(ENOENT) {
-        pr_err!("Can't attach {}: cache set not found\n", UuidText(uuid));
+        pr_err!("Can't attach {}: cache set not found\n", Uuid(uuid));
     }
     result
 }
@@ -174,21 +173,20 @@ fn run(dev: ArcBorrow<'_, CachedDev>, text: &[u8]) -> Result {
 
 fn set_cache_mode(dev: &CachedDev, text: &[u8]) -> Result {
     let mode = fmt::find(text, &text::CACHE_MODES)?;
+    let on_disk = CacheMode::from_raw(u64::from(mode)).ok_or(EINVAL)?;
     let _lists = dev.registry.inner.lock();
     if dev.tun.cache_mode.get() != mode {
         dev.tun.cache_mode.put(mode);
-        dev.sb.update(|sb| sb.set_cache_mode(u64::from(mode)))?;
+        dev.sb.update(|sb| sb.set_cache_mode(on_disk))?;
     }
     Ok(())
 }
 
-fn show_label(dev: &CachedDev, buf: &mut SysfsBuf) -> Result {
+fn show_label(dev: &CachedDev, buf: &mut SysfsBuf<'_>) -> Result {
     let label = dev.sb.with(|sb| sb.label);
     let text = label.split(|&b| b == 0).next().unwrap_or_default();
-    for &byte in text {
-        buf.push_byte(byte)?;
-    }
-    buf.write_char('\n').map_err(|_| ENOSPC)
+    buf.push(text)?;
+    buf.push(b"\n")
 }
 
 fn set_label(dev: &CachedDev, text: &[u8]) -> Result {

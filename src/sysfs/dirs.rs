@@ -14,9 +14,8 @@ use crate::{
     cache_set::CacheSet,
     cached_dev::CachedDev, //
 };
-use bcache_core::ondisk::uuid::UuidText;
 use bcache_kernel::{
-    kobject::{AsKobj, KObj, Parent}, //
+    kobject::{self, AsKobj, KObj, Parent}, //
 };
 use kernel::{
     prelude::*,
@@ -64,7 +63,7 @@ pub(crate) struct SetDirs {
 impl SetDirs {
     /// Makes the directories. May sleep.
     pub(crate) fn add(set: &Arc<CacheSet>, root: &dyn AsKobj) -> Result<Self> {
-        let name = CString::try_from_fmt(fmt!("{}", UuidText(set.set_uuid)))?;
+        let name = CString::try_from_fmt(fmt!("{}", set.set_uuid))?;
         let cache = Arc::new(CacheDir(set.clone()), GFP_KERNEL)?;
         let cache = KObj::add(cache, Parent::Obj(&*set.bdev), c"bcache")?;
         let dir = KObj::add(set.clone(), Parent::Obj(root), &name)?;
@@ -126,5 +125,5 @@ pub(crate) fn link_disk(dev: &CachedDev) -> Result {
         return Err(ENODEV);
     };
     dirs.dir.link(c"dev", disk)?;
-    disk.link(c"bcache", &dirs.dir)
+    kobject::link(disk, c"bcache", &dirs.dir)
 }

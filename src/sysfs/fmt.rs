@@ -23,23 +23,23 @@ fn errno(e: ParseError) -> Error {
 }
 
 /// Prints a value and a newline.
-pub(super) fn line(buf: &mut SysfsBuf, value: &dyn Display) -> Result {
+pub(super) fn line(buf: &mut SysfsBuf<'_>, value: &dyn Display) -> Result {
     writeln!(buf, "{value}").map_err(|_| ENOSPC)
 }
 
 /// Prints text that already ends in a newline.
-pub(super) fn whole(buf: &mut SysfsBuf, value: &dyn Display) -> Result {
+pub(super) fn whole(buf: &mut SysfsBuf<'_>, value: &dyn Display) -> Result {
     write!(buf, "{value}").map_err(|_| ENOSPC)
 }
 
 /// Prints a number of sectors as bytes for people (`4.0M`).
-pub(super) fn sectors(buf: &mut SysfsBuf, sectors: u64) -> Result {
+pub(super) fn sectors(buf: &mut SysfsBuf<'_>, sectors: u64) -> Result {
     let sectors = i64::try_from(sectors).unwrap_or(i64::MAX);
     line(buf, &HPrint::sectors(sectors))
 }
 
 /// Prints all choices with the current one in brackets.
-pub(super) fn choice(buf: &mut SysfsBuf, choices: &Choices, current: u32) -> Result {
+pub(super) fn choice(buf: &mut SysfsBuf<'_>, choices: &Choices, current: u32) -> Result {
     let current = usize::try_from(current).unwrap_or(usize::MAX);
     line(buf, &choices.show(current))
 }

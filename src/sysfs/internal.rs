@@ -90,7 +90,7 @@ impl SysfsObject for Internal {
         Attr::ro(c"feature_compat", |_o, _b| Ok(())),
         Attr::ro(c"feature_ro_compat", |_o, _b| Ok(())),
         Attr::ro(c"feature_incompat", |o, b| {
-            let large = o.0.sb.with(|sb| sb.large_bucket());
+            let large = o.0.sb.with(|sb| sb.has_large_bucket());
             fmt::line(b, if large { &"[large_bucket]" } else { &"large_bucket" })
         }),
     ];
