@@ -15,7 +15,7 @@ use crate::{
     cached_dev::CachedDev, //
 };
 use bcache_kernel::{
-    kobject::{self, AsKobj, KObj, Parent}, //
+    kobject::{AsKobj, KObj, Parent}, //
 };
 use kernel::{
     prelude::*,
@@ -125,5 +125,5 @@ pub(crate) fn link_disk(dev: &CachedDev) -> Result {
         return Err(ENODEV);
     };
     dirs.dir.link(c"dev", disk)?;
-    kobject::link(disk, c"bcache", &dirs.dir)
+    disk.link(c"bcache", &dirs.dir)
 }
