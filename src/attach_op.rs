@@ -9,6 +9,7 @@ use crate::{
     attach::Attachment,
     cache_set::CacheSet,
     cached_dev::CachedDev,
+    show::Shown,
     status,
     sysfs, //
 };
@@ -87,7 +88,7 @@ pub(crate) fn attach(
         "Caching {} as {} on set {}\n",
         dev.name,
         dev.disk_name(),
-        set.set_uuid
+        set.uuid_text()
     );
     Ok(())
 }
@@ -225,7 +226,7 @@ pub(crate) fn announce(dev: &CachedDev) {
     let label = dev.sb.with(|sb| sb.label);
     let label = label.split(|&b| b == 0).next().unwrap_or_default();
     if let Some(disk) = dev.disk.lock().as_ref() {
-        let sent = CString::try_from_fmt(fmt!("{}", dev.uuid)).map_err(Error::from).and_then(|uuid| {
+        let sent = CString::try_from_fmt(fmt!("{}", Shown(dev.uuid))).map_err(Error::from).and_then(|uuid| {
             disk.uevent_change(&[
                 (c"DRIVER", b"bcache"),
                 (c"CACHED_UUID", uuid.to_bytes()),

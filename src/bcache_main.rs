@@ -57,6 +57,7 @@ mod recovery;
 mod register;
 mod registry;
 mod request;
+mod show;
 mod stats;
 mod status;
 mod superblock;
@@ -100,6 +101,6 @@ impl Drop for Bcache {
         // Waits for a register that runs; no device is registered, or the module could not be unloaded.
         drop(self.registry.root.lock().take());
         self.registry.wq.flush();
-        bcache_kernel::rcu::barrier();
+        bcache_kernel::rcu::flush_deferred();
     }
 }

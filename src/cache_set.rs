@@ -25,6 +25,7 @@ use crate::{
     prio::PrioState,
     recovery,
     registry::Registry,
+    show::Shown,
     stats::Accounting,
     superblock::SbFile,
     sysfs::SetDirs,
@@ -32,7 +33,10 @@ use crate::{
 };
 use bcache_core::{
     geometry::Geometry,
-    ondisk::{superblock::Superblock, uuid::Uuid}, //
+    ondisk::{
+        superblock::{self, Superblock},
+        uuid::Uuid, //
+    },
 };
 use bcache_kernel::{
     block::{Bdev, SbPage},
@@ -244,8 +248,8 @@ impl CacheSet {
     }
 
     /// Prints as the UUID of the set.
-    pub(crate) fn uuid_text(&self) -> Uuid {
-        self.set_uuid
+    pub(crate) fn uuid_text(&self) -> Shown<Uuid> {
+        Shown(self.set_uuid)
     }
 
     /// True once all I/O to the cache must fail.
@@ -285,7 +289,10 @@ impl CacheSet {
         let written = self.sb.update(|sb| {
             f(sb);
             sb.seq = sb.seq.wrapping_add(1);
-            sb.upgrade_version();
+            if sb.version == superblock::CDEV {
+                // Its uuid entries are of the new kind from the first write on.
+                sb.version = superblock::CDEV_WITH_UUID;
+            }
         });
         if written.is_err() {
             self.set_error(format_args!("could not write the superblock"));

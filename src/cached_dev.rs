@@ -9,6 +9,7 @@ use crate::{
     flag::{Flag, Num},
     registry::Registry,
     request::{IoSets, RecentIo},
+    show::Shown,
     stats::Accounting,
     superblock::SbFile,
     sysfs, //
@@ -214,7 +215,10 @@ impl CachedDev {
             }? Error),
             GFP_KERNEL,
         )?;
-        let limits = Limits::new(block_size, bdev);
+        let limits = Limits {
+            block_size,
+            io_opt: bdev.io_opt().max(block_size),
+        };
         let disk = Disk::alloc(
             &registry.major,
             dev.minor.index(),
@@ -262,8 +266,8 @@ impl CachedDev {
     }
 
     /// `bcacheN`.
-    pub(crate) fn disk_name(&self) -> DiskName {
-        DiskName(self.minor.index())
+    pub(crate) fn disk_name(&self) -> Shown<DiskName> {
+        Shown(DiskName(self.minor.index()))
     }
 }
 

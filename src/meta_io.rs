@@ -104,7 +104,7 @@ impl CacheSet {
             pr_err!("error on {}: {}, disabling caching\n", self.uuid_text(), why);
         }
         if panic {
-            bcache_kernel::panic_machine(c"panic forced after error");
+            bcache_kernel::log::panic_machine(c"bcache: panic forced after error");
         }
         self.wake_all();
         self.registry.kick();

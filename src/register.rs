@@ -8,6 +8,7 @@ use crate::{
     cached_dev::CachedDev,
     recovery,
     registry::{Lists, Registry},
+    show::Shown,
     superblock::{SbFile, SB_BYTES},
     sysfs,
     teardown, //
@@ -66,7 +67,7 @@ pub(crate) fn register(registry: &Arc<Registry>, text: &[u8], quiet: bool) -> Re
         Ok(()) => Ok(()),
         Err(Refused(e, Words::Text(ALREADY | BUSY))) if quiet && e == EBUSY => Ok(()),
         Err(Refused(e, words)) => {
-            pr_info!("error {}: {}\n", name, words);
+            pr_info!("error {}: {}\n", name, Shown(words));
             Err(e)
         }
     }
@@ -78,7 +79,7 @@ const NO_MEMORY: &str = "cannot allocate memory";
 const FAILED: &str = "failed to register device";
 
 fn register_path(registry: &Arc<Registry>, path: &[u8]) -> Result<(), Refused> {
-    let Ok(path) = CString::try_from_fmt(fmt!("{}", Lossless(path))) else {
+    let Ok(path) = CString::try_from_fmt(fmt!("{}", Shown(Lossless(path)))) else {
         return refuse(ENOMEM, NO_MEMORY);
     };
     // A first look without claiming the device: a disk that is not bcache's must not be disturbed.

@@ -32,6 +32,8 @@ use kernel::{
     workqueue::{Work, WorkItem}, //
 };
 
+/// Devices that may exist: 2^20 minors, 128 each.
+const MAX_DEVICES: u32 = (1 << 20) / crate::cached_dev::MINORS;
 /// How long a reboot waits for the devices to stop, in milliseconds (C: 10 s).
 const REBOOT_WAIT_MS: u32 = 10_000;
 
@@ -120,7 +122,7 @@ impl Registry {
     /// Makes the registry of the module. May sleep.
     pub(crate) fn new() -> Result<Arc<Self>> {
         let major = Major::register(c"bcache")?;
-        let ids = MinorIds::new()?;
+        let ids = MinorIds::new(MAX_DEVICES)?;
         let wq = Wq::new(c"bcache_teardown", true, true, 0)?;
         Arc::pin_init(
             pin_init!(Self {

@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     attach_op,
-    cached_dev::CachedDev, //
+    cached_dev::CachedDev,
+    show::Shown, //
 };
 use bcache_core::{
     ondisk::{superblock::{BdevState, CacheMode}, uuid::Uuid},
@@ -149,7 +150,7 @@ fn attach(dev: ArcBorrow<'_, CachedDev>, text: &[u8]) -> Result {
         }
     }
     if result == Err(ENOENT) {
-        pr_err!("Can't attach {}: cache set not found\n", Uuid(uuid));
+        pr_err!("Can't attach {}: cache set not found\n", Shown(Uuid(uuid)));
     }
     result
 }

@@ -63,7 +63,7 @@ pub(crate) struct SetDirs {
 impl SetDirs {
     /// Makes the directories. May sleep.
     pub(crate) fn add(set: &Arc<CacheSet>, root: &dyn AsKobj) -> Result<Self> {
-        let name = CString::try_from_fmt(fmt!("{}", set.set_uuid))?;
+        let name = CString::try_from_fmt(fmt!("{}", set.uuid_text()))?;
         let cache = Arc::new(CacheDir(set.clone()), GFP_KERNEL)?;
         let cache = KObj::add(cache, Parent::Obj(&*set.bdev), c"bcache")?;
         let dir = KObj::add(set.clone(), Parent::Obj(root), &name)?;
