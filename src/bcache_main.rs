@@ -101,6 +101,6 @@ impl Drop for Bcache {
         // Waits for a register that runs; no device is registered, or the module could not be unloaded.
         drop(self.registry.root.lock().take());
         self.registry.wq.flush();
-        bcache_kernel::rcu::flush_deferred();
+        bcache_kernel::rcu::barrier();
     }
 }

@@ -19,6 +19,7 @@ pub(crate) mod cache;
 pub(crate) mod dev;
 pub(crate) mod dev_writeback;
 pub(crate) mod internal;
+mod priority;
 pub(crate) mod root;
 pub(crate) mod set;
 pub(crate) mod stats;
