@@ -25,11 +25,13 @@ use crate::{
     prio::PrioState,
     recovery,
     registry::Registry,
+    request::Congestion,
     show::Shown,
     stats::Accounting,
     superblock::SbFile,
     sysfs::SetDirs,
-    uuids::UuidTable, //
+    uuids::UuidTable,
+    writeback::SetIdle, //
 };
 use bcache_core::{
     geometry::Geometry,
@@ -136,6 +138,10 @@ pub(crate) struct CacheSet {
     /// Sum of the sizes of the attached backing devices, in sectors (controller's share).
     pub(crate) cached_dev_sectors: Num64,
     pub(crate) attached_dev_nr: Num,
+    /// Idle detection for full writeback speed.
+    pub(crate) idle: SetIdle,
+    /// Congestion of the cache device.
+    pub(crate) congestion: Congestion,
     /// The sysfs directories; taken once by the job that closes the set.
     #[pin]
     pub(crate) sysfs: Mutex<Option<SetDirs>>,
@@ -239,6 +245,8 @@ impl CacheSet {
                 devices: RcuArc::new(None),
                 cached_dev_sectors: Num64::new(0),
                 attached_dev_nr: Num::new(0),
+                idle: SetIdle::new(),
+                congestion: Congestion::new(),
                 sysfs <- new_mutex!(None, "CacheSet::sysfs"),
                 wq: Wq::new(c"bcache", true, false, 0)?,
                 wait <- WaitQueue::new(),

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Requests to `/dev/bcacheN`: where a bio goes and what happens to it on the way.
+//!
+//! C: `request.c`. A bio is looked at in the submitter's context, without waiting for any I/O. If it can
+//! be served at once its pieces are sent off there; otherwise the request becomes a [`Job`] and goes on in
+//! the work queue of the set. Requests have no lock of their own: while I/O is in flight they are shared and
+//! read-only, afterwards the last completion owns them alone (see [`bcache_kernel::job`]).
+//!
+//! [`Job`]: bcache_kernel::job::Job
+
+mod bypass;
+mod cells;
+mod congestion;
+mod detached;
+mod fill;
+mod flush;
+mod insert;
+mod miss;
+mod plan;
+mod read;
+mod write;
+
+pub(crate) use bypass::RecentIo;
+pub(crate) use congestion::{
+    now_us,
+    CacheIo,
+    Congestion, //
+};
+
+use crate::{
+    attach::Attachment,
+    cached_dev::CachedDev, //
+};
+use bcache_kernel::{
+    block::{BioSet, Op, Opf, Status, UserBio},
+    gate::GatePass,
+    memalloc, //
+};
+use kernel::{
+    prelude::*,
+    sync::{Arc, ArcBorrow}, //
+};
+
+/// Bios that are always available per set of a device, so that I/O goes on without memory.
+const MIN_BIOS: u32 = 4;
+
+/// The bio sets of one backing device, by what a completion has to know.
+pub(crate) struct IoSets {
+    read: Pin<KBox<BioSet<read::ReadIo>>>,
+    fill: Pin<KBox<BioSet<fill::FillIo>>>,
+    write: Pin<KBox<BioSet<write::WriteIo>>>,
+    flush: Pin<KBox<BioSet<flush::FlushIo>>>,
+    pass: Pin<KBox<BioSet<detached::PassIo>>>,
+    /// Background writeback.
+    pub(crate) dirty: Pin<KBox<BioSet<crate::writeback::DirtyBio>>>,
+}
+
+impl IoSets {
+    /// Makes the sets. May sleep.
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self {
+            read: BioSet::new(MIN_BIOS, false)?,
+            fill: BioSet::new(MIN_BIOS, true)?,
+            write: BioSet::new(MIN_BIOS, false)?,
+            flush: BioSet::new(MIN_BIOS, true)?,
+            pass: BioSet::new(MIN_BIOS, false)?,
+            dirty: BioSet::new(MIN_BIOS, true)?,
+        })
+    }
+}
+
+/// A request's stay in the cache: the attachment and the pass that keeps teardown waiting.
+///
+/// The pass is the last field, so that the count of the attachment is given back first: teardown, which
+/// waits for the pass, holds a count of its own and thus always drops the last one, in process context.
+pub(crate) struct Stay {
+    pub(crate) att: Arc<Attachment>,
+    _pass: GatePass,
+}
+
+impl Stay {
+    /// A second stay for work that outlives the request.
+    fn again(&self) -> Option<Self> {
+        Self::of(self.att.clone())
+    }
+
+    /// Enters the cache through an attachment that is known already.
+    pub(crate) fn of(att: Arc<Attachment>) -> Option<Self> {
+        let pass = att.gate.enter()?;
+        Some(Self { att, _pass: pass })
+    }
+}
+
+impl CachedDev {
+    /// An I/O with these flags failed on the backing device. Any context.
+    pub(crate) fn backing_failed(&self, opf: Opf) {
+        if opf.has(Opf::RAHEAD) {
+            // A degraded array fails read-ahead at will: that is no sign of a bad disk.
+            bcache_kernel::pr_warn_ratelimited!(
+                "{}: Read-ahead I/O failed on backing device, ignore\n",
+                self.name
+            );
+        } else {
+            self.count_backing_error();
+        }
+    }
+}
+
+/// Where a request may go.
+enum Route {
+    /// Through the cache.
+    Cached(Stay),
+    /// Straight to the backing device.
+    Detached(GatePass),
+    /// Nowhere: the device is being taken apart.
+    Gone,
+}
+
+impl Route {
+    /// Finds the way of a request and holds it open.
+    ///
+    /// Attach publishes the attachment and then waits until the gate of the device is idle: whoever came in by
+    /// that gate has to look again, or it could go past a cache that is in use by now.
+    fn of(dev: &CachedDev) -> Self {
+        loop {
+            if let Some(stay) = dev.att.load().and_then(Stay::of) {
+                return Self::Cached(stay);
+            }
+            let pass = dev.gate.enter();
+            let detached = dev.att.load().is_none_or(|att| att.gate.is_closed());
+            match pass {
+                Some(pass) if detached => return Self::Detached(pass),
+                None if detached => return Self::Gone,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Entry of every bio sent to `/dev/bcacheN`. The submitter's context; may sleep, but never waits for I/O.
+pub(crate) fn submit(dev: ArcBorrow<'_, CachedDev>, mut user: UserBio) {
+    if dev.flags.io_disable.get() {
+        return user.end(Status::IOERR);
+    }
+    let _noio = memalloc::noio();
+    match Route::of(&dev) {
+        Route::Gone => user.end(Status::IOERR),
+        Route::Cached(stay) if stay.att.set.io_disabled() => user.end(Status::IOERR),
+        Route::Cached(stay) => {
+            user.start_acct();
+            dispatch(stay, user);
+        }
+        Route::Detached(pass) => {
+            user.start_acct();
+            detached::submit(dev, user, pass);
+        }
+    }
+}
+
+/// Sends a request through the cache.
+fn dispatch(stay: Stay, user: UserBio) {
+    stay.att.note_io();
+    if user.is_empty() {
+        return flush::submit(stay, user);
+    }
+    match user.opf().op() {
+        Op::Read => {
+            let bypass = bypass::decide(&stay.att, &user);
+            read::submit(stay, user, bypass);
+        }
+        Op::Write | Op::Discard => {
+            let bypass = bypass::decide(&stay.att, &user);
+            write::submit(stay, user, bypass);
+        }
+        Op::Flush | Op::Other => user.end(Status::NOTSUPP),
+    }
+}

@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Writes and discards through the cache: how they are done, and their data.
+//!
+//! C: `cached_dev_write`, `bch_data_insert_start` in `request.c`.
+//!
+//! | way | data goes to | then the index gets |
+//! |---|---|---|
+//! | writeback | cache | dirty keys |
+//! | writethrough | cache and backing device at once | clean keys |
+//! | bypass | backing device | the range is erased |
+//!
+//! The index changes only when all data of the round is on the devices. C starts to change it while the write
+//! to the backing device is still under way; a miss that begins then could read the old data and cache it for
+//! good. The writeback lock is held, shared, from before the decision to the end.
+
+use super::{
+    bypass,
+    cells::ErrorCell,
+    congestion::{now_us, CacheIo},
+    insert,
+    Stay, //
+};
+use crate::{
+    alloc::Reserve,
+    attach::Attachment,
+    open_buckets::DataExtent, //
+};
+use bcache_core::request::mode::{
+    self,
+    WritebackInput, //
+};
+use bcache_kernel::{
+    block::{EndIo, Op, Opf, OwnedBio, Status, UserBio},
+    job::{Job, JobRun, Shared},
+    memalloc,
+    rwsem::Pass,
+    task,
+    workqueue::Queue, //
+};
+use kernel::prelude::*;
+
+/// Pieces whose keys enter journal and index together. With three words each they always fit one block.
+pub(super) const ROUND: usize = 8;
+
+/// How a write is done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Backing device alone; the cache forgets the range.
+    Bypass,
+    /// Both devices.
+    Through,
+    /// Cache alone.
+    Back,
+}
+
+/// What the worker does next with a write.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Send the next data off.
+    Send,
+    /// The data of the round is there (or failed): change the index.
+    Insert,
+}
+
+/// A piece of a write that has its place in the cache.
+pub(super) struct Placed {
+    /// First sector, counted from the start of the request.
+    pub(super) skip: u32,
+    pub(super) extent: DataExtent,
+}
+
+/// A write or discard.
+pub(super) struct WriteReq {
+    pub(super) user: Option<UserBio>,
+    /// First sector, as the index counts.
+    pub(super) start: u64,
+    pub(super) sectors: u32,
+    /// Sectors that are done with, in the index too.
+    pub(super) done: u32,
+    pub(super) way: Way,
+    pub(super) next: Next,
+    /// The pieces of the round in flight.
+    pub(super) round: [Option<Placed>; ROUND],
+    /// Sector up to which the round goes.
+    pub(super) round_end: u32,
+    /// There was no space: the rest of a writethrough is to be erased from the cache.
+    pub(super) no_space: bool,
+    /// The backing device has got its bio.
+    backing_sent: bool,
+    /// It is to be durable before it ends.
+    pub(super) flush: bool,
+    /// Journal entry of the last keys.
+    pub(super) seq: u64,
+    write_point: u32,
+    /// Errors that the submitter gets to know.
+    pub(super) error: ErrorCell,
+    /// Errors of the cache device in a writethrough.
+    pub(super) cache: ErrorCell,
+    _lock: Pass,
+    pub(super) stay: Stay,
+}
+
+/// What the completion of a bio of a write has to know.
+pub(super) enum WriteIo {
+    /// Data to the cache, submitted at a time in microseconds.
+    Cache(Shared<WriteReq>, u32),
+    /// Data or discard to the backing device.
+    Backing(Shared<WriteReq>),
+    /// The flush that a writeback with PREFLUSH owes the backing device.
+    Flush(Shared<WriteReq>),
+}
+
+/// A number for the submitting task, so that its writes share buckets (C: `hash_long(current, 16)`).
+pub(super) fn write_point() -> u32 {
+    let pid = u32::try_from(task::pid()).unwrap_or(0);
+    // The golden ratio, as in the kernel's `hash_32`.
+    pid.wrapping_mul(0x61c8_8647) >> 16
+}
+
+/// Starts a write or discard. The submitter's context; may wait for the writeback lock, but not for I/O.
+pub(super) fn submit(stay: Stay, user: UserBio, bypass: bool) {
+    let att = &stay.att;
+    let start = user.sector().saturating_add(att.dev.data_offset);
+    let sectors = user.sectors();
+    // The thread that excludes us only reads the index: it needs nothing that hangs on this task.
+    let lock = att.wb.lock.enter();
+    let way = choose(att, &user, start, bypass);
+    let req = WriteReq {
+        start,
+        sectors,
+        done: 0,
+        way,
+        next: Next::Send,
+        round: [const { None }; ROUND],
+        round_end: 0,
+        no_space: false,
+        backing_sent: false,
+        flush: user.opf().has(Opf::FUA | Opf::PREFLUSH),
+        seq: 0,
+        write_point: write_point(),
+        error: ErrorCell::new(),
+        cache: ErrorCell::new(),
+        user: Some(user),
+        _lock: lock,
+        stay,
+    };
+    match Job::new(req, GFP_KERNEL) {
+        Ok(job) => send(job, false),
+        Err(mut req) => {
+            if let Some(user) = req.user.take() {
+                user.end(Status::RESOURCE);
+            }
+        }
+    }
+}
+
+/// Decides how the write is done. The writeback lock is held.
+fn choose(att: &Attachment, user: &UserBio, start: u64, bypass: bool) -> Way {
+    let opf = user.opf();
+    let end = start.saturating_add(u64::from(user.sectors()));
+    // Keys that background writeback has not started on are dropped from its list here; it finds what
+    // becomes of them in the next scan.
+    let overlaps = att.wb.keybuf.check_overlapping(start, end);
+    if opf.op() == Op::Discard {
+        return Way::Bypass;
+    }
+    if overlaps {
+        // Old data of this range is on its way to the backing device: ours must not race with it.
+        return Way::Back;
+    }
+    let set = &att.set;
+    let input = WritebackInput {
+        mode: bypass::cache_mode(att),
+        detaching: att.must_bypass(),
+        in_use: set.in_use_percent(),
+        cutoff: set.tun.cutoff_writeback.get(),
+        cutoff_sync: set.tun.cutoff_writeback_sync.get(),
+        discard: false,
+        partial_stripes_expensive: att.dev.flags.partial_stripes_expensive.get(),
+        would_skip: bypass,
+        sync: opf.has(Opf::SYNC | Opf::FUA | Opf::PREFLUSH),
+        meta: opf.has(Opf::META | Opf::PRIO),
+    };
+    if mode::should_writeback(&input, || att.wb.stripes.any_dirty(start, user.sectors())) {
+        Way::Back
+    } else if bypass {
+        Way::Bypass
+    } else {
+        Way::Through
+    }
+}
+
+impl JobRun for WriteReq {
+    fn queue(&self) -> &Queue {
+        self.stay.att.set.wq.queue()
+    }
+
+    fn run(job: Job<Self>) {
+        let _noio = memalloc::noio();
+        match job.next {
+            Next::Send => send(job, true),
+            Next::Insert => insert::insert(job),
+        }
+    }
+}
+
+/// Sends the data of the next round off. `wait`: in a worker, which may wait for a free bucket.
+pub(super) fn send(mut job: Job<WriteReq>, wait: bool) {
+    match job.way {
+        Way::Bypass => {}
+        Way::Back | Way::Through => {
+            let may_wait = wait && job.way == Way::Back;
+            if let Err(e) = place(&mut job, may_wait) {
+                if job.way == Way::Back && !wait {
+                    return job.queue();
+                }
+                if job.way == Way::Back {
+                    job.error.record(Status::from(e));
+                    return insert::finish(job);
+                }
+                job.way = Way::Bypass;
+            }
+        }
+    }
+    job.next = Next::Insert;
+    let first = !core::mem::replace(&mut job.backing_sent, true);
+    let req = job.share();
+    req.send_placed();
+    if first {
+        req.send_backing();
+    }
+    release(req);
+}
+
+/// Finds places in the cache for the next sectors, as many as a round can have.
+///
+/// # Errors
+///
+/// If there is no place at all.
+fn place(job: &mut Job<WriteReq>, wait: bool) -> Result {
+    let req: &mut WriteReq = job;
+    let att = &req.stay.att;
+    let mut skip = req.done;
+    let mut result = Ok(());
+    for slot in req.round.iter_mut() {
+        let left = req.sectors.saturating_sub(skip);
+        if left == 0 || result.is_err() {
+            break;
+        }
+        let start = req.start.saturating_add(u64::from(skip));
+        // Waiting with some of the round placed would hold its buckets: only the first one waits.
+        let wait = wait && skip == req.done;
+        match att
+            .set
+            .alloc_sectors(left, att.inode, start, req.write_point, Reserve::None, wait)
+        {
+            Ok(extent) => {
+                let sectors = extent.sectors;
+                if req.way == Way::Back {
+                    att.set.buckets.mark_dirty(extent.pin.nr());
+                }
+                *slot = Some(Placed { skip, extent });
+                skip = skip.saturating_add(sectors);
+            }
+            Err(e) => result = Err(e),
+        }
+    }
+    req.round_end = skip;
+    if skip == req.done {
+        return result;
+    }
+    req.no_space = result.is_err() && req.way == Way::Through;
+    Ok(())
+}
+
+impl WriteReq {
+    /// Drops what the round had, for the next one.
+    pub(super) fn clear_round(&mut self) {
+        for slot in self.round.iter_mut() {
+            *slot = None;
+        }
+    }
+}
+
+/// Sending the bios of a round.
+trait Sender {
+    fn send_placed(&self);
+    fn send_backing(&self);
+}
+
+impl Sender for Shared<WriteReq> {
+    /// The placed pieces go to the cache.
+    fn send_placed(&self) {
+        let att = &self.stay.att;
+        let Some(user) = self.user.as_ref() else {
+            return;
+        };
+        // The journal entry with the keys makes the data durable.
+        let opf = user.opf().without(Opf::PREFLUSH | Opf::FUA);
+        for placed in self.round.iter().flatten() {
+            let sectors = placed.extent.sectors;
+            if att.set.io_disabled() {
+                self.cache_failed(Status::IOERR);
+                continue;
+            }
+            let io = WriteIo::Cache(self.clone(), now_us());
+            let set_bdev = &att.set.bdev;
+            let mut bio = att
+                .dev
+                .io
+                .write
+                .clone_range(set_bdev, user, placed.skip, sectors, io);
+            bio.set_opf(opf);
+            bio.set_sector(placed.extent.ptr.sector());
+            bio.submit();
+        }
+    }
+
+    /// What the backing device gets: all of it, a flush, or nothing.
+    fn send_backing(&self) {
+        let att = &self.stay.att;
+        let Some(user) = self.user.as_ref() else {
+            return;
+        };
+        let opf = user.opf();
+        let (sets, bdev) = (&att.dev.io, &att.dev.bdev);
+        if self.way == Way::Back {
+            if opf.has(Opf::PREFLUSH) {
+                let io = WriteIo::Flush(self.clone());
+                let opf = Opf::WRITE | Opf::SYNC | Opf::PREFLUSH;
+                sets.write.alloc(bdev, 0, opf, 0, io).submit();
+            }
+            return;
+        }
+        if opf.op() == Op::Discard && bdev.max_discard_sectors() == 0 {
+            return;
+        }
+        let io = WriteIo::Backing(self.clone());
+        let mut bio = sets.write.clone_range(bdev, user, 0, self.sectors, io);
+        bio.set_sector(self.start);
+        bio.submit();
+    }
+}
+
+impl WriteReq {
+    /// Data did not get to the cache.
+    fn cache_failed(&self, status: Status) {
+        if self.way == Way::Back {
+            self.error.record(status);
+        } else {
+            self.cache.record(status);
+        }
+    }
+}
+
+/// Gives up one reference; the last one sends the write to the worker. Any context.
+fn release(req: Shared<WriteReq>) {
+    if let Some(job) = req.release() {
+        job.queue();
+    }
+}
+
+impl EndIo for WriteIo {
+    fn end_io(bio: OwnedBio<Self>, status: Status) {
+        let opf = bio.opf();
+        let req = match bio.into_data() {
+            WriteIo::Cache(req, submit_us) => {
+                let set = &req.stay.att.set;
+                set.cache_io_done(CacheIo::Write, status, submit_us);
+                if !status.is_ok() {
+                    req.cache_failed(status);
+                }
+                req
+            }
+            WriteIo::Backing(req) => {
+                if !status.is_ok() {
+                    req.stay.att.dev.backing_failed(opf);
+                    req.error.record(status);
+                }
+                req
+            }
+            WriteIo::Flush(req) => {
+                if !status.is_ok() {
+                    // As in C the write itself did not fail by this.
+                    let dev = &req.stay.att.dev;
+                    pr_err!("Can't flush {}\n", dev.name);
+                    dev.backing_failed(opf);
+                }
+                req
+            }
+        };
+        release(req);
+    }
+}

@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The I/O of background writeback.
+//!
+//! C: `read_dirty`, `write_dirty`, `write_dirty_finish` in `writeback.c`.
+//!
+//! A key goes through four steps: its data is read from the cache (many at once), written to the backing
+//! device (issued in the order of the keys, whatever the order of the reads), flushed there, and the key replaced by
+//! a clean one. C leaves the flush out: with a volatile write cache in the backing device, a clean key then
+//! promises data that a power cut can still take away, although the user had flushed it.
+
+use crate::{
+    attach::Attachment,
+    buckets::BucketPin,
+    flag::Num,
+    request::{CacheIo, Stay}, //
+};
+use bcache_core::key::Key;
+use bcache_kernel::{
+    block::{EndIo, Opf, OwnedBio, Status},
+    job::{Job, JobRun},
+    kthread::should_stop,
+    memalloc,
+    workqueue::Queue, //
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::Mutex, //
+};
+
+/// Keys in flight at a time.
+const IN_FLIGHT: u32 = 64;
+/// As many slots, to bring the writes in order.
+const SLOTS: usize = 64;
+/// Keys that may go through together between two looks at the limiter.
+const KEYS_PER_PASS: u32 = 5;
+/// Sectors after which no further key joins.
+const SECTORS_PER_PASS: u64 = 5000;
+/// Written keys after which the backing device is flushed.
+const SETTLE_AT: usize = 32;
+
+/// What the next step of a key is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// The data is there: write it when its turn comes.
+    Write,
+    /// The write is over.
+    Written,
+}
+
+/// A key on its way.
+pub(super) struct DirtyReq {
+    key: Key,
+    /// Place in the order of writes.
+    seq: u32,
+    next: Next,
+    /// How the last I/O ended.
+    status: Status,
+    /// The data, while no I/O uses it.
+    bio: Option<OwnedBio<DirtyBio>>,
+    submit_us: u32,
+    /// Keeps the bucket from being reused while it is read.
+    _pin: BucketPin,
+    stay: Stay,
+}
+
+/// What a bio of background writeback carries: the key it works for.
+pub(crate) struct DirtyBio(Option<Job<DirtyReq>>);
+
+/// Reads that are complete, by their place in the order.
+struct Order {
+    /// The next write to be issued.
+    next: u32,
+    ready: KVec<Option<Job<DirtyReq>>>,
+}
+
+/// What the steps of all keys share.
+#[pin_data]
+pub(super) struct Flow {
+    in_flight: Num,
+    /// Place of the next read in the order of writes; the thread's own.
+    next_seq: Num,
+    /// Keys that could not be read or written since the thread last looked.
+    errors: Num,
+    #[pin]
+    order: Mutex<Order>,
+    /// Keys that are written but not flushed.
+    #[pin]
+    written: Mutex<KVec<Key>>,
+}
+
+impl Flow {
+    /// Nothing in flight. May sleep.
+    pub(super) fn new() -> Result<impl PinInit<Self>> {
+        let mut ready = KVec::with_capacity(SLOTS, GFP_KERNEL)?;
+        for _ in 0..SLOTS {
+            ready.push(None, GFP_KERNEL)?;
+        }
+        let written = KVec::with_capacity(super::keybuf::KEYBUF_KEYS, GFP_KERNEL)?;
+        Ok(pin_init!(Self {
+            in_flight: Num::new(0),
+            next_seq: Num::new(0),
+            errors: Num::new(0),
+            order <- new_mutex!(Order { next: 0, ready }, "Flow::order"),
+            written <- new_mutex!(written, "Flow::written"),
+        }))
+    }
+}
+
+impl Order {
+    fn slot(&mut self, seq: u32) -> Option<&mut Option<Job<DirtyReq>>> {
+        let slots = u32::try_from(SLOTS).ok()?;
+        self.ready.get_mut(usize::try_from(seq % slots).ok()?)
+    }
+}
+
+impl Attachment {
+    /// Writes back all keys of the list; false if there were errors. The writeback thread; waits for all its I/O.
+    pub(super) fn write_back(&self) -> bool {
+        self.wb.flow.errors.put(0);
+        while !should_stop() && !self.set.io_disabled() && self.wb.flow.errors.get() == 0 {
+            let Some(sectors) = self.start_pass() else {
+                break;
+            };
+            self.limit(sectors);
+        }
+        self.wb.keybuf.drop_idle();
+        self.wb
+            .wake
+            .wait_until(|| self.wb.flow.in_flight.get() == 0);
+        self.settle();
+        self.wb.flow.errors.get() == 0
+    }
+
+    /// Starts a few keys that follow on each other; gives their sectors, or `None` if there is no key.
+    fn start_pass(&self) -> Option<u64> {
+        let mut sectors = 0u64;
+        let mut after = None;
+        for _ in 0..KEYS_PER_PASS {
+            if sectors >= SECTORS_PER_PASS {
+                break;
+            }
+            let Some(key) = self.wb.keybuf.next(after) else {
+                break;
+            };
+            after = Some(key.end());
+            sectors = sectors.saturating_add(u64::from(key.size()));
+            self.start_key(key);
+        }
+        after.map(|_| sectors)
+    }
+
+    /// Waits as long as the rate demands. What is written by then is settled first.
+    fn limit(&self, sectors: u64) {
+        let mut delay = self.writeback_delay(sectors);
+        if delay != 0 || self.wb.flow.written.lock().len() >= SETTLE_AT {
+            self.settle();
+        }
+        while delay != 0 && !should_stop() && !self.set.io_disabled() {
+            let kicks = self.wb.kicks.get();
+            let woken = || self.wb.kicks.get() != kicks || self.set.io_disabled();
+            self.wb.wake.wait_until_or_stop_timeout(woken, delay);
+            delay = self.writeback_delay(0);
+        }
+    }
+
+    /// Sends the read of a busy key off. Waits while too many keys are in flight.
+    fn start_key(&self, key: Key) {
+        let flow = &self.wb.flow;
+        let pin = key.ptr().and_then(|ptr| self.set.buckets.pin_valid(ptr));
+        let Some(pin) = pin else {
+            // Overwritten since the scan, and its bucket is free already.
+            return self.wb.keybuf.remove(&key);
+        };
+        self.wb.wake.wait_until(|| flow.in_flight.get() < IN_FLIGHT);
+        if self.try_start(key, pin).is_none() {
+            flow.errors.add(1);
+            self.wb.keybuf.remove(&key);
+        }
+    }
+
+    fn try_start(&self, key: Key, pin: BucketPin) -> Option<()> {
+        let ptr = key.ptr()?;
+        let att = self.set.attachment(self.inode)?;
+        let bytes = usize::try_from(key.size().saturating_mul(512)).ok()?;
+        let mut bio = self.dev.io.dirty.alloc(
+            &self.set.bdev,
+            key.size().div_ceil(8),
+            Opf::READ,
+            ptr.sector(),
+            DirtyBio(None),
+        );
+        bio.alloc_pages(bytes, false).ok()?;
+        self.set_priority(&mut bio);
+        let req = DirtyReq {
+            key,
+            seq: self.wb.flow.next_seq.get(),
+            next: Next::Write,
+            status: Status::OK,
+            bio: None,
+            submit_us: crate::request::now_us(),
+            _pin: pin,
+            stay: Stay::of(att)?,
+        };
+        let job = Job::new(req, GFP_KERNEL).ok()?;
+        self.wb.flow.next_seq.add(1);
+        self.wb.flow.in_flight.add(1);
+        bio.data_mut().0 = Some(job);
+        bio.submit();
+        Some(())
+    }
+
+    /// Without a target for dirty data writeback takes only what nobody else wants.
+    fn set_priority(&self, bio: &mut OwnedBio<DirtyBio>) {
+        if self.dev.tun.writeback_percent.get() == 0 {
+            bio.set_ioprio_idle();
+        }
+    }
+
+    /// Makes what is written durable and the keys clean. The writeback thread; may sleep.
+    fn settle(&self) {
+        let flow = &self.wb.flow;
+        if flow.written.lock().is_empty() {
+            return;
+        }
+        // Only writes that completed before the flush are covered by it: later ones wait for the next.
+        let count = flow.written.lock().len();
+        let durable = self.dev.bdev.flush_sync().is_ok();
+        if !durable {
+            flow.errors.add(1);
+            self.dev.count_backing_error();
+        }
+        for _ in 0..count {
+            let Ok(key) = flow.written.lock().remove(0) else {
+                break;
+            };
+            if durable {
+                self.make_clean(&key);
+            }
+            self.wb.keybuf.remove(&key);
+        }
+    }
+
+    /// Replaces a dirty key by a clean one, as far as nobody wrote over it.
+    fn make_clean(&self, key: &Key) {
+        let mut clean = *key;
+        clean.set_dirty(false);
+        match self.set.btree_replace(&clean, key) {
+            Ok(sectors) if sectors != 0 => {
+                self.set.count.writeback_keys_done.add(1);
+            }
+            _ => {
+                self.set.count.writeback_keys_failed.add(1);
+            }
+        }
+    }
+}
+
+impl JobRun for DirtyReq {
+    fn queue(&self) -> &Queue {
+        self.stay.att.set.wq.queue()
+    }
+
+    fn run(job: Job<Self>) {
+        let _noio = memalloc::noio();
+        match job.next {
+            Next::Write => write_in_order(job),
+            Next::Written => written(job),
+        }
+    }
+}
+
+/// The read of a key is over: issues its write, and those that waited for it, in order. Worker.
+fn write_in_order(job: Job<DirtyReq>) {
+    let stay_att = job.stay.att.clone();
+    let seq = job.seq;
+    let mut order = stay_att.wb.flow.order.lock();
+    if let Some(slot) = order.slot(seq) {
+        *slot = Some(job);
+    }
+    loop {
+        let next = order.next;
+        let Some(job) = order.slot(next).and_then(Option::take) else {
+            break;
+        };
+        order.next = next.wrapping_add(1);
+        write(job);
+    }
+}
+
+/// Writes a key to the backing device, or ends it if it could not be read.
+fn write(mut job: Job<DirtyReq>) {
+    let att = &job.stay.att;
+    att.set
+        .cache_io_done(CacheIo::Read, job.status, job.submit_us);
+    job.next = Next::Written;
+    let io_disabled = job.stay.att.set.io_disabled();
+    let Some(mut bio) = job
+        .bio
+        .take()
+        .filter(|_| job.status.is_ok() && !io_disabled)
+    else {
+        if job.status.is_ok() {
+            job.status = Status::IOERR;
+        }
+        return job.queue();
+    };
+    let att = &job.stay.att;
+    bio.reset(&att.dev.bdev, Opf::WRITE, job.key.start());
+    att.set_priority(&mut bio);
+    bio.data_mut().0 = Some(job);
+    bio.submit();
+}
+
+/// A key is written, or failed. Worker.
+fn written(mut job: Job<DirtyReq>) {
+    drop(job.bio.take());
+    let wb = &job.stay.att.wb;
+    let mut kept = false;
+    if job.status.is_ok() {
+        // There is room for every key of the list.
+        kept = wb.flow.written.lock().push_within_capacity(job.key).is_ok();
+    }
+    if !kept {
+        wb.flow.errors.add(1);
+        wb.keybuf.remove(&job.key);
+    }
+    wb.flow.in_flight.add(u32::MAX);
+    wb.wake.wake_all();
+}
+
+impl EndIo for DirtyBio {
+    fn end_io(mut bio: OwnedBio<Self>, status: Status) {
+        let Some(mut job) = bio.data_mut().0.take() else {
+            return;
+        };
+        if !status.is_ok() && job.next == Next::Written {
+            job.stay.att.dev.count_backing_error();
+        }
+        job.status = status;
+        job.bio = Some(bio);
+        job.queue();
+    }
+}

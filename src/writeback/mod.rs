@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Background writeback of one attached device.
+//!
+//! C: `writeback.c`. A thread scans the index for dirty keys ([`keybuf`]), reads their data from the cache,
+//! writes it to the backing device in order of the disk ([`io`]), and replaces the keys by clean ones.
+//!
+//! The writeback lock ([`RwPass`]) is held shared by every write through the cache from before it decides
+//! how it is done to its end, and exclusively by the thread while it scans and while it changes the state of
+//! the device. So a scan that finds nothing dirty proves that there is nothing.
+
+mod count;
+mod dirty;
+mod io;
+mod keybuf;
+mod rate;
+mod thread;
+
+pub(crate) use io::DirtyBio;
+pub(crate) use rate::SetIdle;
+
+use crate::{
+    attach::Attachment,
+    flag::{Flag, Num}, //
+};
+use bcache_kernel::{
+    block::Bdev,
+    kthread::Thread,
+    ratework::RateTask,
+    rwsem::RwPass,
+    wait::WaitQueue, //
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{Arc, Mutex}, //
+};
+
+/// What runs on behalf of an attachment.
+struct Tasks {
+    rate: RateTask,
+    thread: Thread,
+}
+
+/// Everything about the dirty data of one attached device.
+#[pin_data]
+pub(crate) struct Writeback {
+    /// The index may hold dirty keys. Set before the first one, cleared by the thread.
+    pub(crate) has_dirty: Flag,
+    /// Serialises the changes of `has_dirty` with the superblock.
+    #[pin]
+    pub(crate) state_lock: Mutex<()>,
+    /// The writeback lock.
+    pub(crate) lock: RwPass,
+    #[pin]
+    pub(crate) keybuf: keybuf::Keybuf,
+    /// Dirty sectors.
+    pub(crate) stripes: dirty::DirtyMap,
+    pub(crate) rate: rate::Rate,
+    #[pin]
+    flow: io::Flow,
+    /// The thread waits here: for work, for its I/O, and for time to pass.
+    #[pin]
+    wake: WaitQueue,
+    /// How often somebody asked the thread to look again.
+    kicks: Num,
+    /// Taken once, by whoever stops writeback.
+    #[pin]
+    tasks: Mutex<Option<Tasks>>,
+}
+
+impl Writeback {
+    /// For a device of `capacity` sectors; nothing runs yet. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the device cannot be divided into stripes, `ENOMEM`.
+    pub(crate) fn new(bdev: &Bdev, capacity: u64) -> Result<impl PinInit<Self, Error>> {
+        let lock = RwPass::new()?;
+        let stripes = dirty::DirtyMap::new(bdev, capacity)?;
+        let keybuf = keybuf::Keybuf::new()?;
+        let flow = io::Flow::new()?;
+        Ok(try_pin_init!(Self {
+            has_dirty: Flag::new(false),
+            state_lock <- new_mutex!((), "Writeback::state_lock"),
+            lock,
+            keybuf <- keybuf,
+            stripes,
+            rate: rate::Rate::new(),
+            flow <- flow,
+            wake <- WaitQueue::new(),
+            kicks: Num::new(0),
+            tasks <- new_mutex!(None, "Writeback::tasks"),
+        }? Error))
+    }
+
+    /// Adds `sectors` (may be negative) dirty sectors from sector `start` on. Any context.
+    pub(crate) fn dirty_add(&self, start: u64, sectors: i64) {
+        self.stripes.add(start, sectors);
+    }
+
+    /// Dirty sectors of the device. Any context.
+    pub(crate) fn dirty_sectors(&self) -> i64 {
+        self.stripes.total()
+    }
+}
+
+impl Attachment {
+    /// Something changed that the writeback thread should see. Any context.
+    pub(crate) fn wake_writeback(&self) {
+        self.wb.kicks.add(1);
+        self.wb.wake.wake_all();
+    }
+
+    /// Starts the thread and the rate controller. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, `EINTR`, or `EIO` if the state of the device had to be written and could not.
+    pub(crate) fn start_writeback(self: &Arc<Self>) -> Result {
+        if self.wb.dirty_sectors() != 0 {
+            // The clean twins of written-back keys are not journaled: after a crash there can be dirty keys of a
+            // device that was clean.
+            self.mark_dirty()?;
+        }
+        let (of_period, of_body, of_thread) = (self.clone(), self.clone(), self.clone());
+        let rate = RateTask::new(
+            move || of_period.update_period(),
+            move || of_body.update_rate(),
+        )?;
+        let thread = Thread::spawn(c"bcache_writeback", move || thread::main(&of_thread))?;
+        rate.arm();
+        *self.wb.tasks.lock() = Some(Tasks { rate, thread });
+        Ok(())
+    }
+
+    /// Makes sure the rate controller is armed (sysfs store of `writeback_percent`). Any process context; does
+    /// nothing once writeback has been stopped.
+    pub(crate) fn arm_rate_update(&self) {
+        if let Some(tasks) = self.wb.tasks.lock().as_ref() {
+            tasks.rate.arm();
+        }
+    }
+
+    /// Stops the rate controller and the thread, for good. May sleep; waits for the I/O in flight.
+    pub(crate) fn stop_writeback(&self) {
+        let tasks = self.wb.tasks.lock().take();
+        if let Some(Tasks { rate, thread }) = tasks {
+            rate.stop();
+            thread.stop();
+        }
+    }
+}

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The writeback thread: when it works, what it looks for, and what a clean scan means.
+//!
+//! C: `bch_writeback_thread`, `refill_dirty`, `refill_full_stripes` in `writeback.c`.
+
+use super::{
+    count::MAX_SECTOR,
+    keybuf::Offered, //
+};
+use crate::attach::Attachment;
+use bcache_core::key::Pos;
+use bcache_kernel::{
+    kthread::should_stop,
+    memalloc,
+    time, //
+};
+use kernel::prelude::*;
+
+/// First wait after a pass with errors, in milliseconds; it doubles with each such pass.
+const BACKOFF_MS: u32 = 250;
+/// Longest wait after a pass with errors.
+const BACKOFF_MAX_MS: u32 = 30_000;
+
+/// How a scan ended.
+enum Scan {
+    /// There are keys to work on; `all`: the whole device was looked at.
+    Found { all: bool },
+    /// Nothing is dirty.
+    Clean,
+    /// Nothing is dirty, and the device is to be detached: it is.
+    Detached,
+    /// The index could not be read, or the superblock not be written.
+    Failed,
+}
+
+/// The thread. Runs until it is stopped, the device is detached or the set dead.
+pub(super) fn main(att: &Attachment) {
+    let _noio = memalloc::noio();
+    let mut state = Scanner {
+        att,
+        last: 0,
+        failures: 0,
+    };
+    att.wb.rate.reset();
+    while state.wait_for_work() {
+        if state.round() {
+            return;
+        }
+    }
+    if att.set.io_disabled() && !should_stop() {
+        // Whoever retires the set decides about the device first.
+        if att.wb.wake.wait_until_or_stop(|| att.detaching.get()) {
+            att.writeback_is_through(false);
+        }
+    }
+}
+
+/// What the thread remembers.
+struct Scanner<'a> {
+    att: &'a Attachment,
+    /// Sector up to which the last scan went.
+    last: u64,
+    /// Passes with errors since the last one without.
+    failures: u32,
+}
+
+impl Scanner<'_> {
+    /// True if the thread must end.
+    fn over(&self) -> bool {
+        should_stop() || self.att.set.io_disabled()
+    }
+
+    /// Sleeps until there is work; false if the thread must end.
+    fn wait_for_work(&self) -> bool {
+        let att = self.att;
+        let ready = || {
+            att.set.io_disabled()
+                || att.detaching.get()
+                || (att.wb.has_dirty.get() && att.dev.tun.writeback_running.get())
+        };
+        att.wb.wake.wait_until_or_stop(ready) && !self.over()
+    }
+
+    /// One scan and the writeback of what it found; true if the thread is through.
+    fn round(&mut self) -> bool {
+        let scan = self.scan();
+        let mut all = false;
+        let ok = match scan {
+            Scan::Detached => return true,
+            Scan::Failed => false,
+            Scan::Clean => {
+                all = true;
+                true
+            }
+            Scan::Found { all: whole } => {
+                all = whole;
+                self.att.write_back()
+            }
+        };
+        if !ok {
+            self.back_off();
+            return false;
+        }
+        self.failures = 0;
+        if all {
+            self.pause();
+        }
+        false
+    }
+
+    /// Looks for dirty keys, under the exclusive writeback lock.
+    fn scan(&mut self) -> Scan {
+        let att = self.att;
+        let _exclusive = att.wb.lock.exclusive();
+        att.wb.keybuf.reset_range();
+        let all = match self.refill() {
+            Ok(all) => all,
+            Err(_) => return Scan::Failed,
+        };
+        if !all || !att.wb.keybuf.is_empty() {
+            return Scan::Found { all };
+        }
+        if self.over() {
+            // The scan may have been cut short.
+            return Scan::Failed;
+        }
+        let detaching = att.detaching.get();
+        if (att.wb.has_dirty.get() || detaching) && att.mark_clean().is_err() {
+            return Scan::Failed;
+        }
+        if detaching {
+            att.writeback_is_through(true);
+            return Scan::Detached;
+        }
+        let tun = &att.set.tun;
+        if tun.gc_after_writeback.get() == 3 {
+            tun.gc_after_writeback.put(1);
+            att.set.force_wake_gc();
+        }
+        Scan::Clean
+    }
+
+    /// Fills the key list from where the last scan ended; true if that was the whole device.
+    fn refill(&mut self) -> Result<bool> {
+        let keybuf = &self.att.wb.keybuf;
+        if self.att.dev.flags.partial_stripes_expensive.get() {
+            self.refill_full_stripes()?;
+            if keybuf.is_full() {
+                return Ok(false);
+            }
+        }
+        let start = self.last;
+        self.last = self.refill_range(start, MAX_SECTOR)?;
+        if self.last < MAX_SECTOR {
+            return Ok(false);
+        }
+        self.last = self.refill_range(0, start)?;
+        Ok(self.last >= start)
+    }
+
+    /// Takes stripes that are dirty all over, from the one where the last scan ended, around the device.
+    fn refill_full_stripes(&mut self) -> Result {
+        let map = &self.att.wb.stripes;
+        let stripes = *map.stripes();
+        let start = stripes.stripe_of(self.last).unwrap_or(0);
+        for (from, to) in [(start, stripes.count()), (0, start)] {
+            let mut at = from;
+            while let Some((first, behind)) = map.next_full(at).filter(|run| run.0 < to) {
+                self.last = self.refill_range(stripes.start_of(first), stripes.start_of(behind))?;
+                if self.att.wb.keybuf.is_full() || self.over() {
+                    return Ok(());
+                }
+                at = behind;
+            }
+        }
+        Ok(())
+    }
+
+    /// Offers the dirty keys of `from..to` to the list; gives the sector up to which it went.
+    fn refill_range(&self, from: u64, to: u64) -> Result<u64> {
+        let att = self.att;
+        let mut reached = to;
+        att.set.btree_lookup(
+            Pos::new(att.inode, from),
+            Pos::new(att.inode, to),
+            false,
+            &mut |k| {
+                let k = k.piece(from, to);
+                if self.over() {
+                    reached = k.start();
+                    return false;
+                }
+                if !k.dirty() || k.size() == 0 {
+                    return true;
+                }
+                match att.wb.keybuf.offer(&k) {
+                    Offered::Taken => true,
+                    Offered::Full(at) => {
+                        reached = at;
+                        false
+                    }
+                }
+            },
+        )?;
+        Ok(reached)
+    }
+
+    /// Waits after a whole scan (`writeback_delay`).
+    fn pause(&self) {
+        let att = self.att;
+        let seconds = u64::from(att.dev.tun.writeback_delay.get());
+        let jiffies = seconds.saturating_mul(u64::from(time::HZ));
+        self.sleep(jiffies);
+        att.wb.rate.reset();
+    }
+
+    /// Waits after errors, longer and longer, instead of trying in a loop.
+    fn back_off(&mut self) {
+        let ms = BACKOFF_MS
+            .saturating_mul(1u32.checked_shl(self.failures).unwrap_or(u32::MAX))
+            .min(BACKOFF_MAX_MS);
+        self.failures = self.failures.saturating_add(1).min(31);
+        let stopping = || self.att.set.io_disabled();
+        let jiffies = time::msecs_to_jiffies(ms);
+        self.att
+            .wb
+            .wake
+            .wait_until_or_stop_timeout(stopping, jiffies);
+    }
+
+    /// Sleeps, unless the thread is to end or the device to be detached.
+    fn sleep(&self, jiffies: u64) {
+        let att = self.att;
+        let woken = || att.set.io_disabled() || att.detaching.get();
+        att.wb.wake.wait_until_or_stop_timeout(woken, jiffies);
+    }
+}
