@@ -221,6 +221,7 @@ impl CacheSet {
             return Err(EPERM);
         }
         let set_uuid = sb.set_uuid;
+        let nr_this_dev = sb.nr_this_dev;
         let set_magic = sb.set_magic();
         let sb = KBox::pin_init(SbFile::new(page, sb)?, GFP_KERNEL)?;
         Arc::pin_init(
@@ -234,7 +235,7 @@ impl CacheSet {
                 flags: SetFlags::new(),
                 tun: SetTunables::new(),
                 count: SetCounters::new(),
-                buckets: BucketTable::new(&geo)?,
+                buckets: BucketTable::new(&geo, nr_this_dev)?,
                 alloc <- Allocator::new(&geo),
                 open_buckets <- OpenBuckets::new(),
                 prio <- PrioState::new(&geo),

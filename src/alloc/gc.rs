@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The bucket side of gc: marks are reset, set by the walk over the btree, and made valid.
+//!
+//! C: `btree_gc_start`, `bch_btree_gc_finish`, `bch_initial_gc_finish`, `__bch_btree_mark_key`,
+//! `bch_initial_mark_key` in `btree.c`.
+//!
+//! # Why a bucket with dirty data is never reused while its mark is being rebuilt
+//!
+//! 1. [`CacheSet::gc_marks_begin`] notes for each bucket whether it could be reused just now, under the
+//!    allocator mutex and while the marks are valid. The allocator, under the same mutex, takes the note
+//!    away from each bucket it invalidates; from then on the bucket is pinned until it is in the btree.
+//! 2. Still under the mutex the marks become invalid. From here on the allocator takes noted buckets only.
+//! 3. Only then marks are reset, of unpinned buckets. A noted bucket had clean data at most, and nobody writes
+//!    into it without having allocated it, which step 1 excludes.
+//! 4. A dirty key that is inserted behind the walk lies in a bucket that was pinned at step 3 (its mark stayed) or
+//!    was allocated after it (its mark is new). One inserted before it is seen by the walk.
+
+use super::Reserve;
+use crate::{
+    buckets::Mark,
+    cache_set::CacheSet, //
+};
+use bcache_core::{
+    alloc::prio::{
+        BTREE_PRIO,
+        INITIAL_PRIO, //
+    },
+    key::{
+        Key,
+        Pos, //
+    },
+    num::BucketNr, //
+};
+use kernel::prelude::*;
+
+/// Buckets per hold of the allocator mutex in a scan of all.
+const STEP: usize = 1024;
+
+impl CacheSet {
+    /// Calls `f` for every bucket, under the allocator mutex, which is let go now and then.
+    fn each_bucket_locked(&self, mut f: impl FnMut(BucketNr)) {
+        let mut buckets = self.buckets.all();
+        loop {
+            let _lists = self.alloc.lists.lock();
+            for _ in 0..STEP {
+                let Some(b) = buckets.next() else { return };
+                f(b);
+            }
+        }
+    }
+
+    /// gc begins: forgets the marks of all buckets that nobody pins. May sleep.
+    pub(crate) fn gc_marks_begin(&self) {
+        if !self.gc_mark_valid() {
+            return;
+        }
+        self.each_bucket_locked(|b| self.buckets.gc_note(b));
+        let mut lists = self.alloc.lists.lock();
+        lists.marks_valid = false;
+        self.alloc.marks_valid.clear();
+        drop(lists);
+        self.each_bucket_locked(|b| self.buckets.gc_forget(b));
+    }
+
+    /// The walk is over: marks what no key leads to (uuids, priorities, journal), counts and lets the
+    /// allocator use the marks. May sleep.
+    pub(crate) fn gc_marks_finish(&self) {
+        self.uuid_mark_bucket();
+        self.prio_mark_buckets();
+        for b in self.journal.bucket_numbers() {
+            self.buckets.mark_metadata(b);
+        }
+        let mut lists = self.alloc.lists.lock();
+        lists.marks_valid = true;
+        self.alloc.marks_valid.set();
+        drop(lists);
+
+        let mut avail = 0u32;
+        self.each_bucket_locked(|b| {
+            let reusable = matches!(self.buckets.mark(b), Mark::Free | Mark::Reclaimable);
+            if reusable && !self.buckets.pinned(b) {
+                avail = avail.saturating_add(1);
+            }
+        });
+        self.alloc.avail.put(avail);
+        self.alloc.needs_gc.clear();
+        self.wake_allocator();
+    }
+
+    /// Start-up: all keys are marked. Finishes as a gc does and fills the reserves of priorities and btree with
+    /// empty buckets, without which the allocator could not begin: it needs buckets to make generations durable.
+    /// Nothing on the device, journal included, leads to an empty bucket, so that its old generation may come
+    /// back after a crash.
+    pub(crate) fn gc_marks_initial(&self) {
+        self.gc_marks_finish();
+        let mut lists = self.alloc.lists.lock();
+        for b in self.buckets.all() {
+            if self.buckets.mark(b) != Mark::Free {
+                continue;
+            }
+            let Some(pin) = self.buckets.invalidate(b, true) else {
+                continue;
+            };
+            let nr = pin.into_nr();
+            if !lists.push_to(Reserve::Prio, nr) && !lists.push_to(Reserve::Btree, nr) {
+                self.buckets.unpin(nr);
+                break;
+            }
+        }
+        self.alloc.btree_free.put(lists.btree_len());
+    }
+
+    /// Marks the bucket that a key of a node of `level` leads to. Gives how stale the pointer is.
+    ///
+    /// A valid pointer that contradicts the mark is corruption and kills the set.
+    pub(crate) fn mark_key(&self, level: u16, k: &Key) -> u8 {
+        // Keys that tell of freed nodes lead nowhere.
+        if k.pos() == Pos::MIN {
+            return 0;
+        }
+        let Some((ptr, b)) = k.ptr().and_then(|p| Some((p, self.buckets.bucket_of(p)?))) else {
+            return 0;
+        };
+        self.buckets.see_gen(b, ptr.gen());
+        let stale = self.buckets.ptr_stale(ptr);
+        if stale != 0 {
+            return stale;
+        }
+        let mark = match (level, k.dirty()) {
+            (1.., _) => Mark::Metadata,
+            (0, true) => Mark::Dirty,
+            (0, false) => Mark::Reclaimable,
+        };
+        if !self.buckets.add_mark(b, mark, k.size()) {
+            // The bucket may have been given away since the look at its generation.
+            let stale = self.buckets.ptr_stale(ptr);
+            if stale == 0 {
+                let was = self.buckets.mark(b);
+                self.set_error(format_args!(
+                    "inconsistent ptrs: mark = {was:?}, level = {level}"
+                ));
+            }
+            return stale;
+        }
+        0
+    }
+
+    /// As [`Self::mark_key`] at start-up, when keys may know of newer generations than the priorities: a node freed
+    /// after they were written (then the key tells of that), or a bucket that was empty and needed no durable one.
+    pub(crate) fn initial_mark_key(&self, level: u16, k: &Key) {
+        if let Some(ptr) = k.ptr() {
+            if let Some(b) = self.buckets.bucket_of(ptr) {
+                if self.buckets.ptr_stale(ptr) == 0 {
+                    self.buckets.set_gen(b, ptr.gen());
+                    if level > 0 && k.pos() != Pos::MIN {
+                        self.buckets.set_prio(b, BTREE_PRIO);
+                    } else if level == 0 && self.buckets.prio(b) == BTREE_PRIO {
+                        self.buckets.set_prio(b, INITIAL_PRIO);
+                    }
+                }
+            }
+        }
+        self.mark_key(level, k);
+    }
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The lists of buckets that may be overwritten at once.
+//!
+//! C: `free[RESERVE_NR]` of `struct cache`, `bch_allocator_push`.
+
+use super::Reserve;
+use bcache_core::{
+    alloc::{
+        fifo::Fifo,
+        prio::ReserveSizes, //
+    },
+    geometry::Geometry,
+    num::{
+        u32_from_usize_sat,
+        BucketNr, //
+    }, //
+};
+use kernel::{
+    alloc::KVVec,
+    prelude::*, //
+};
+
+/// A ring of bucket numbers.
+pub(super) type Ring = Fifo<KVVec<u32>>;
+
+/// An empty ring for `n` buckets.
+pub(super) fn ring(n: usize) -> Result<Ring> {
+    Ok(Fifo::new(KVVec::from_elem(0u32, n, GFP_KERNEL)?))
+}
+
+/// The sizes of all lists of a cache of this geometry.
+///
+/// # Errors
+///
+/// `EPERM` if there are too few buckets.
+pub(super) fn sizes(geo: &Geometry) -> Result<ReserveSizes> {
+    ReserveSizes::derive(u64::from(geo.nbuckets()), geo.prio_buckets()).ok_or(EPERM)
+}
+
+/// What the allocator mutex guards. Every bucket in a list has one pin that the list owns.
+pub(super) struct Lists {
+    btree: Ring,
+    prio: Ring,
+    moving_gc: Ring,
+    none: Ring,
+    /// The marks are those of a complete gc; while one runs only buckets noted before it may be reused.
+    pub(super) marks_valid: bool,
+}
+
+impl Lists {
+    /// Empty lists.
+    pub(super) fn new(geo: &Geometry) -> Result<Self> {
+        let s = sizes(geo)?;
+        Ok(Self {
+            btree: ring(s.btree)?,
+            prio: ring(s.prio)?,
+            moving_gc: ring(s.moving_gc)?,
+            none: ring(s.none)?,
+            marks_valid: false,
+        })
+    }
+
+    fn list(&mut self, r: Reserve) -> &mut Ring {
+        match r {
+            Reserve::Btree => &mut self.btree,
+            Reserve::Prio => &mut self.prio,
+            Reserve::MovingGc => &mut self.moving_gc,
+            Reserve::None => &mut self.none,
+        }
+    }
+
+    /// Buckets in a list.
+    pub(super) fn len(&mut self, r: Reserve) -> usize {
+        self.list(r).len()
+    }
+
+    /// Buckets for btree nodes.
+    pub(super) fn btree_len(&self) -> u32 {
+        u32_from_usize_sat(self.btree.len())
+    }
+
+    /// A bucket that anybody may have, else one set aside for `r`.
+    pub(super) fn pop(&mut self, r: Reserve) -> Option<BucketNr> {
+        let nr = self.none.pop().or_else(|| self.list(r).pop());
+        nr.map(BucketNr)
+    }
+
+    /// A bucket set aside for `r`.
+    pub(super) fn pop_own(&mut self, r: Reserve) -> Option<BucketNr> {
+        self.list(r).pop().map(BucketNr)
+    }
+
+    /// Puts a bucket into one list; false if it is full.
+    pub(super) fn push_to(&mut self, r: Reserve, nr: BucketNr) -> bool {
+        self.list(r).push(nr.0).is_ok()
+    }
+
+    /// Puts a bucket where one is missing, priorities first; false if all lists are full.
+    pub(super) fn push(&mut self, nr: BucketNr) -> bool {
+        [
+            Reserve::Prio,
+            Reserve::Btree,
+            Reserve::MovingGc,
+            Reserve::None,
+        ]
+        .into_iter()
+        .any(|r| self.push_to(r, nr))
+    }
+}

@@ -1,0 +1,547 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The bucket table: priority, generation, pins and gc mark of every bucket.
+//!
+//! C: `struct bucket` in `bcache.h`, the inline helpers of `alloc.c` and `btree.h`. C updates the fields one by
+//! one under `bucket_lock` and reads them without it; here the fields that decide together whether a
+//! pointer is valid and its bucket in use (generation, last generation seen by gc, priority, pins) share
+//! one 64-bit word that changes by compare-and-exchange only. So "pin the bucket if this pointer is still
+//! valid" and "invalidate the bucket if nobody pins it" exclude each other without a lock.
+//!
+//! The gc mark lives in a second word. Who changes it: the allocator when it hands a bucket out (the
+//! bucket is pinned then), the holder of a pin (dirty data), gc.
+
+use bcache_core::{
+    alloc::prio::{
+        can_inc_gen,
+        gen_after,
+        INITIAL_PRIO, //
+    },
+    geometry::Geometry,
+    key::Ptr,
+    num::{
+        low_u16,
+        low_u32,
+        low_u8,
+        BucketNr, //
+    }, //
+};
+use kernel::{
+    alloc::KVVec,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full, //
+        },
+        Arc, //
+    }, //
+};
+
+/// What gc knows of a bucket (C: `GC_MARK`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mark {
+    /// Nothing points into it.
+    Free,
+    /// Clean data only.
+    Reclaimable,
+    /// Some of its data is dirty.
+    Dirty,
+    /// A btree node, the uuids, priorities or journal.
+    Metadata,
+}
+
+impl Mark {
+    /// Its two bits.
+    const fn bits(self) -> u32 {
+        match self {
+            Self::Free => 0,
+            Self::Reclaimable => 1,
+            Self::Dirty => 2,
+            Self::Metadata => 3,
+        }
+    }
+
+    /// From the two lowest bits of `v`.
+    const fn from_bits(v: u32) -> Self {
+        match v & 3 {
+            0 => Self::Free,
+            1 => Self::Reclaimable,
+            2 => Self::Dirty,
+            _ => Self::Metadata,
+        }
+    }
+}
+
+/// The first word: pins in bits 0..32, gen 32..40, last_gc 40..48, prio 48..64.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct State(u64);
+
+impl State {
+    const fn pins(self) -> u32 {
+        low_u32(self.0)
+    }
+
+    /// Current generation.
+    pub(crate) const fn gen(self) -> u8 {
+        low_u8(self.0 >> 32)
+    }
+
+    /// The oldest generation that gc found in a key.
+    pub(crate) const fn last_gc(self) -> u8 {
+        low_u8(self.0 >> 40)
+    }
+
+    /// Priority.
+    pub(crate) const fn prio(self) -> u16 {
+        low_u16(self.0 >> 48)
+    }
+
+    fn with_pins(self, pins: u32) -> Self {
+        Self((self.0 & !0xffff_ffff) | u64::from(pins))
+    }
+
+    fn with_gen(self, gen: u8) -> Self {
+        Self((self.0 & !(0xff << 32)) | (u64::from(gen) << 32))
+    }
+
+    fn with_last_gc(self, gen: u8) -> Self {
+        Self((self.0 & !(0xff << 40)) | (u64::from(gen) << 40))
+    }
+
+    fn with_prio(self, prio: u16) -> Self {
+        Self((self.0 & !(0xffff << 48)) | (u64::from(prio) << 48))
+    }
+}
+
+/// The second word: mark in bits 0..2, bit 2 "moving gc wants it", bit 3 "was reclaimable when the
+/// running gc began", sectors used in the rest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct GcWord(u32);
+
+impl GcWord {
+    const MOVE: u32 = 1 << 2;
+    const RECLAIMABLE_IN_GC: u32 = 1 << 3;
+    const SECTORS_SHIFT: u32 = 4;
+    const MAX_SECTORS: u32 = (1 << 28) - 1;
+
+    fn new(mark: Mark, sectors: u32) -> Self {
+        Self(mark.bits() | (sectors.min(Self::MAX_SECTORS) << Self::SECTORS_SHIFT))
+    }
+
+    fn mark(self) -> Mark {
+        Mark::from_bits(self.0)
+    }
+
+    fn with_mark(self, mark: Mark) -> Self {
+        Self((self.0 & !3) | mark.bits())
+    }
+
+    fn sectors(self) -> u32 {
+        self.0 >> Self::SECTORS_SHIFT
+    }
+
+    fn add_sectors(self, n: u32) -> Self {
+        let sectors = self.sectors().saturating_add(n).min(Self::MAX_SECTORS);
+        Self((self.0 & ((1 << Self::SECTORS_SHIFT) - 1)) | (sectors << Self::SECTORS_SHIFT))
+    }
+
+    fn has(self, bit: u32) -> bool {
+        self.0 & bit != 0
+    }
+
+    fn with(self, bit: u32, on: bool) -> Self {
+        Self(if on { self.0 | bit } else { self.0 & !bit })
+    }
+}
+
+/// One bucket.
+struct Bucket {
+    state: Atomic<u64>,
+    gc: Atomic<u32>,
+}
+
+impl Bucket {
+    fn state(&self) -> State {
+        State(self.state.load(Acquire))
+    }
+
+    /// Applies `f` until it takes; gives the state before, or `None` if `f` declined.
+    fn update(&self, mut f: impl FnMut(State) -> Option<State>) -> Option<State> {
+        let mut old = self.state.load(Acquire);
+        loop {
+            let new = f(State(old))?;
+            match self.state.cmpxchg(old, new.0, Full) {
+                Ok(_) => return Some(State(old)),
+                Err(now) => old = now,
+            }
+        }
+    }
+
+    fn gc(&self) -> GcWord {
+        GcWord(self.gc.load(Acquire))
+    }
+
+    /// As [`Self::update`] for the gc word.
+    fn update_gc(&self, mut f: impl FnMut(GcWord) -> Option<GcWord>) -> Option<GcWord> {
+        let mut old = self.gc.load(Acquire);
+        loop {
+            let new = f(GcWord(old))?;
+            match self.gc.cmpxchg(old, new.0, Full) {
+                Ok(_) => return Some(GcWord(old)),
+                Err(now) => old = now,
+            }
+        }
+    }
+}
+
+/// What the pins keep alive.
+struct Table {
+    geo: Geometry,
+    dev: u16,
+    v: KVVec<Bucket>,
+}
+
+impl Table {
+    fn get(&self, b: BucketNr) -> Option<&Bucket> {
+        self.v.get(b.index())
+    }
+
+    /// The bucket a pointer leads to, if it leads into the cache.
+    fn of(&self, p: Ptr) -> Option<(BucketNr, &Bucket)> {
+        if !p.is_available() {
+            return None;
+        }
+        let nr = self.geo.bucket_of(p.sector())?;
+        if nr < self.geo.first_bucket() {
+            return None;
+        }
+        Some((nr, self.get(nr)?))
+    }
+}
+
+/// The buckets of a cache device. All methods may be called in any context; numbers outside of the device
+/// read as unused buckets and changing them does nothing.
+pub(crate) struct BucketTable(Arc<Table>);
+
+impl BucketTable {
+    /// A table of unused buckets of generation 0. `dev` is the number of the cache device in its set.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(geo: &Geometry, dev: u16) -> Result<Self> {
+        let n = BucketNr(geo.nbuckets()).index();
+        let mut v = KVVec::with_capacity(n, GFP_KERNEL)?;
+        for _ in 0..n {
+            let bucket = Bucket {
+                state: Atomic::new(0),
+                gc: Atomic::new(0),
+            };
+            v.push(bucket, GFP_KERNEL)?;
+        }
+        let table = Table { geo: *geo, dev, v };
+        Ok(Self(Arc::new(table, GFP_KERNEL)?))
+    }
+
+    /// The word with generation and priority.
+    pub(crate) fn state(&self, b: BucketNr) -> State {
+        self.0.get(b).map_or(State(0), Bucket::state)
+    }
+
+    /// Current generation.
+    pub(crate) fn gen(&self, b: BucketNr) -> u8 {
+        self.state(b).gen()
+    }
+
+    /// Priority; see `bcache_core::alloc::prio`.
+    pub(crate) fn prio(&self, b: BucketNr) -> u16 {
+        self.state(b).prio()
+    }
+
+    /// Whether somebody pins the bucket.
+    pub(crate) fn pinned(&self, b: BucketNr) -> bool {
+        self.state(b).pins() != 0
+    }
+
+    /// The mark gc or the allocator gave it.
+    pub(crate) fn mark(&self, b: BucketNr) -> Mark {
+        self.0.get(b).map_or(Mark::Free, |bucket| bucket.gc().mark())
+    }
+
+    /// Sectors of live data as of the last gc; the whole bucket if it was allocated since.
+    pub(crate) fn sectors_used(&self, b: BucketNr) -> u32 {
+        self.0.get(b).map_or(0, |bucket| bucket.gc().sectors())
+    }
+
+    /// Whether moving gc picked the bucket.
+    pub(crate) fn moving(&self, b: BucketNr) -> bool {
+        self.0
+            .get(b)
+            .is_some_and(|bucket| bucket.gc().has(GcWord::MOVE))
+    }
+
+    /// Lets moving gc pick the bucket, or takes the choice back.
+    pub(crate) fn set_moving(&self, b: BucketNr, on: bool) {
+        if let Some(bucket) = self.0.get(b) {
+            bucket.update_gc(|g| Some(g.with(GcWord::MOVE, on)));
+        }
+    }
+
+    /// Whether a pointer leads into the cache at all (false for the placeholder of a cache miss).
+    pub(crate) fn available(&self, p: Ptr) -> bool {
+        self.0.of(p).is_some()
+    }
+
+    /// The bucket a pointer leads to.
+    pub(crate) fn bucket_of(&self, p: Ptr) -> Option<BucketNr> {
+        self.0.of(p).map(|(nr, _)| nr)
+    }
+
+    /// How many generations ago a pointer was valid: 0 if it is, 255 if it leads nowhere.
+    pub(crate) fn ptr_stale(&self, p: Ptr) -> u8 {
+        match self.0.of(p) {
+            Some((_, bucket)) => gen_after(bucket.state().gen(), p.gen()),
+            None => u8::MAX,
+        }
+    }
+
+    /// The data was used: the bucket becomes young.
+    pub(crate) fn touch(&self, b: BucketNr) {
+        if let Some(bucket) = self.0.get(b) {
+            // Mostly it is young already; then nothing is written and no cache line moves.
+            bucket.update(|s| (s.prio() != INITIAL_PRIO).then(|| s.with_prio(INITIAL_PRIO)));
+        }
+    }
+
+    /// Sets the priority.
+    pub(crate) fn set_prio(&self, b: BucketNr, prio: u16) {
+        if let Some(bucket) = self.0.get(b) {
+            bucket.update(|s| (s.prio() != prio).then(|| s.with_prio(prio)));
+        }
+    }
+
+    /// Changes the priority of an unpinned bucket; gives the new one.
+    pub(crate) fn age(&self, b: BucketNr, f: impl Fn(u16, bool) -> Option<u16>) -> Option<u16> {
+        let mut aged = None;
+        self.0.get(b)?.update(|s| {
+            aged = f(s.prio(), s.pins() != 0);
+            aged.map(|prio| s.with_prio(prio))
+        });
+        aged
+    }
+
+    /// Dirty data goes into the bucket. The caller holds a pin.
+    pub(crate) fn mark_dirty(&self, b: BucketNr) {
+        if let Some(bucket) = self.0.get(b) {
+            bucket.update_gc(|g| (g.mark() != Mark::Dirty).then(|| g.with_mark(Mark::Dirty)));
+        }
+    }
+
+    /// Sets mark and sectors used, forgets the rest of what gc knew.
+    pub(crate) fn set_mark(&self, b: BucketNr, mark: Mark, sectors: u32) {
+        if let Some(bucket) = self.0.get(b) {
+            bucket.update_gc(|_| Some(GcWord::new(mark, sectors)));
+        }
+    }
+
+    /// Raises the mark as a live key of `sectors` demands; false if the key contradicts the mark.
+    ///
+    /// `mark` is what the key says of its bucket: metadata, dirty or reclaimable.
+    pub(crate) fn add_mark(&self, b: BucketNr, mark: Mark, sectors: u32) -> bool {
+        let Some(bucket) = self.0.get(b) else {
+            return false;
+        };
+        bucket
+            .update_gc(|g| {
+                let was = g.mark();
+                let meta = mark == Mark::Metadata;
+                if was != Mark::Free && (was == Mark::Metadata) != meta {
+                    return None;
+                }
+                let keep = was == Mark::Dirty && mark == Mark::Reclaimable;
+                let new = if keep { was } else { mark };
+                Some(g.with_mark(new).add_sectors(sectors))
+            })
+            .is_some()
+    }
+
+    /// Only raises the mark to metadata, sectors stay.
+    pub(crate) fn mark_metadata(&self, b: BucketNr) {
+        if let Some(bucket) = self.0.get(b) {
+            bucket.update_gc(|g| Some(g.with_mark(Mark::Metadata)));
+        }
+    }
+
+    /// The next generation: every pointer into the bucket is stale from now on. Gives it.
+    pub(crate) fn inc_gen(&self, b: BucketNr) -> u8 {
+        self.0
+            .get(b)
+            .and_then(|bucket| bucket.update(|s| Some(s.with_gen(s.gen().wrapping_add(1)))))
+            .map_or(0, |old| old.gen().wrapping_add(1))
+    }
+
+    /// Sets generation and last generation (and priority) as read from the device.
+    pub(crate) fn load(&self, b: BucketNr, prio: u16, gen: u8) {
+        if let Some(bucket) = self.0.get(b) {
+            bucket.update(|s| Some(s.with_prio(prio).with_gen(gen).with_last_gc(gen)));
+        }
+    }
+
+    /// A key with generation `gen` was found: the bucket's may not be older (start-up only).
+    pub(crate) fn set_gen(&self, b: BucketNr, gen: u8) {
+        if let Some(bucket) = self.0.get(b) {
+            bucket.update(|s| (s.gen() != gen).then(|| s.with_gen(gen)));
+        }
+    }
+
+    /// gc saw a key of generation `gen`.
+    pub(crate) fn see_gen(&self, b: BucketNr, gen: u8) {
+        if let Some(bucket) = self.0.get(b) {
+            bucket.update(|s| (gen_after(s.last_gc(), gen) != 0).then(|| s.with_last_gc(gen)));
+        }
+    }
+
+    /// Whether the bucket may get a new generation and new content. Allocator mutex held.
+    pub(crate) fn can_invalidate(&self, b: BucketNr, marks_valid: bool) -> bool {
+        let Some(bucket) = self.0.get(b) else {
+            return false;
+        };
+        let (state, gc) = (bucket.state(), bucket.gc());
+        (marks_valid || gc.has(GcWord::RECLAIMABLE_IN_GC))
+            && matches!(gc.mark(), Mark::Free | Mark::Reclaimable)
+            && state.pins() == 0
+            && can_inc_gen(state.gen(), state.last_gc())
+    }
+
+    /// Takes the bucket away from its content: next generation, young, one pin for the new owner.
+    ///
+    /// Gives the pin, or `None` if [`Self::can_invalidate`] is not (any more) true. Allocator mutex held.
+    pub(crate) fn invalidate(&self, b: BucketNr, marks_valid: bool) -> Option<BucketPin> {
+        if !self.can_invalidate(b, marks_valid) {
+            return None;
+        }
+        let bucket = self.0.get(b)?;
+        bucket.update(|s| {
+            (s.pins() == 0 && can_inc_gen(s.gen(), s.last_gc())).then(|| {
+                s.with_gen(s.gen().wrapping_add(1))
+                    .with_prio(INITIAL_PRIO)
+                    .with_pins(1)
+            })
+        })?;
+        bucket.update_gc(|g| Some(g.with(GcWord::RECLAIMABLE_IN_GC, false)));
+        Some(BucketPin::new(&self.0, b))
+    }
+
+    /// First half of a gc start: notes what may be reused while gc runs. Allocator mutex held.
+    pub(crate) fn gc_note(&self, b: BucketNr) {
+        let Some(bucket) = self.0.get(b) else { return };
+        bucket.update(|s| (s.last_gc() != s.gen()).then(|| s.with_last_gc(s.gen())));
+        let yes = self.can_invalidate(b, true);
+        bucket.update_gc(|g| Some(g.with(GcWord::RECLAIMABLE_IN_GC, yes)));
+    }
+
+    /// Second half: forgets the mark of a bucket nobody pins. Allocator mutex held.
+    pub(crate) fn gc_forget(&self, b: BucketNr) {
+        let Some(bucket) = self.0.get(b) else { return };
+        bucket.update_gc(|g| {
+            let keep = g.with(!GcWord::RECLAIMABLE_IN_GC, false);
+            (bucket.state().pins() == 0).then_some(keep)
+        });
+    }
+
+    /// Pins the bucket, whatever it holds.
+    pub(crate) fn pin(&self, b: BucketNr) -> Option<BucketPin> {
+        self.0
+            .get(b)?
+            .update(|s| Some(s.with_pins(s.pins().saturating_add(1))))?;
+        Some(BucketPin::new(&self.0, b))
+    }
+
+    /// Pins the bucket a pointer leads to, unless the pointer is stale. Atomic: as long as the pin lives the
+    /// bucket is not given to somebody else.
+    pub(crate) fn pin_valid(&self, p: Ptr) -> Option<BucketPin> {
+        let (nr, bucket) = self.0.of(p)?;
+        bucket.update(|s| {
+            (gen_after(s.gen(), p.gen()) == 0).then(|| s.with_pins(s.pins().saturating_add(1)))
+        })?;
+        Some(BucketPin::new(&self.0, nr))
+    }
+
+    /// Makes a value of a claim that [`BucketPin::into_nr`] or the free lists hold.
+    pub(crate) fn adopt(&self, b: BucketNr) -> BucketPin {
+        BucketPin::new(&self.0, b)
+    }
+
+    /// Takes back one claim that [`BucketPin::into_nr`] gave up.
+    pub(crate) fn unpin(&self, b: BucketNr) {
+        drop(self.adopt(b));
+    }
+
+    /// All bucket numbers that can be in use.
+    pub(crate) fn all(&self) -> impl DoubleEndedIterator<Item = BucketNr> {
+        let geo = &self.0.geo;
+        (geo.first_bucket().0..geo.nbuckets()).map(BucketNr)
+    }
+}
+
+/// A claim on a bucket: while it lives neither gc nor the allocator touches the bucket. Any context.
+pub(crate) struct BucketPin {
+    /// `None` only in a pin that was turned into a number by [`BucketPin::into_nr`].
+    table: Option<Arc<Table>>,
+    nr: BucketNr,
+}
+
+impl BucketPin {
+    fn new(table: &Arc<Table>, nr: BucketNr) -> Self {
+        Self {
+            table: Some(table.clone()),
+            nr,
+        }
+    }
+
+    fn bucket(&self) -> Option<&Bucket> {
+        self.table.as_ref()?.get(self.nr)
+    }
+
+    /// Gives up the value but not the claim; [`BucketTable::adopt`] makes a value of it again.
+    pub(crate) fn into_nr(mut self) -> BucketNr {
+        self.table = None;
+        self.nr
+    }
+
+    /// The bucket.
+    pub(crate) fn nr(&self) -> BucketNr {
+        self.nr
+    }
+
+    /// A pointer to its first sector, of its current generation.
+    pub(crate) fn ptr(&self) -> Ptr {
+        let Some(table) = self.table.as_ref() else {
+            return Ptr(0);
+        };
+        let gen = self.bucket().map_or(0, |b| b.state().gen());
+        Ptr::new(table.dev, table.geo.bucket_start(self.nr), gen)
+    }
+}
+
+impl Clone for BucketPin {
+    fn clone(&self) -> Self {
+        if let Some(bucket) = self.bucket() {
+            bucket.update(|s| Some(s.with_pins(s.pins().saturating_add(1))));
+        }
+        Self {
+            table: self.table.clone(),
+            nr: self.nr,
+        }
+    }
+}
+
+impl Drop for BucketPin {
+    fn drop(&mut self) {
+        if let Some(bucket) = self.bucket() {
+            bucket.update(|s| Some(s.with_pins(s.pins().saturating_sub(1))));
+        }
+    }
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The ring of journal buckets: where the next entry goes and what may be overwritten.
+//!
+//! C: `free_journal_buckets`, `journal_reclaim` in `journal.c`. C may overwrite a bucket as soon as its entries are
+//! not needed according to memory; if the write that does so is torn by a power cut, the newest entry on the
+//! device may still ask for what was in the bucket. The caller here reclaims up to the `last_seq` of the newest
+//! *durable* entry, see [`Space::reclaim`].
+
+use core::ops::DerefMut;
+
+/// The ring. `S` is a slice of the highest sequence number in each bucket (0: none).
+///
+/// Buckets behind `cur` up to (not including) `last` are free; all of them if both are equal.
+///
+/// Invariant: `cur` and `last` are below the number of buckets unless that is 0.
+pub struct Space<S> {
+    seqs: S,
+    cur: usize,
+    last: usize,
+    blocks_free: usize,
+    blocks: usize,
+    reserve: usize,
+}
+
+impl<S: DerefMut<Target = [u64]>> Space<S> {
+    /// A ring of buckets of `blocks` blocks each, all free; the first entry goes to the second bucket, as in C.
+    pub fn new(seqs: S, blocks: usize) -> Self {
+        Self {
+            seqs,
+            cur: 0,
+            last: 0,
+            blocks_free: 0,
+            blocks,
+            reserve: 0,
+        }
+    }
+
+    /// Goes on behind what a scan found: the bucket with the highest number is full, all others are needed.
+    pub fn after_scan(&mut self) {
+        let newest = self.seqs.iter().enumerate().max_by_key(|(_, seq)| **seq);
+        self.cur = newest.map_or(0, |(i, _)| i);
+        self.last = self.next(self.cur);
+        self.blocks_free = 0;
+    }
+
+    /// Sets the highest sequence number of a bucket.
+    pub fn set_seq(&mut self, bucket: usize, seq: u64) {
+        if let Some(slot) = self.seqs.get_mut(bucket) {
+            *slot = seq;
+        }
+    }
+
+    /// Keeps one bucket for entries that cannot wait, where there are enough buckets.
+    pub fn keep_reserve(&mut self) {
+        self.reserve = usize::from(self.seqs.len() > 2);
+    }
+
+    /// Number of buckets.
+    pub fn buckets(&self) -> usize {
+        self.seqs.len()
+    }
+
+    fn next(&self, i: usize) -> usize {
+        let i = i.saturating_add(1);
+        if i >= self.seqs.len() {
+            0
+        } else {
+            i
+        }
+    }
+
+    /// Blocks left in the current bucket.
+    pub fn blocks_free(&self) -> usize {
+        self.blocks_free
+    }
+
+    /// Blocks of a bucket.
+    pub fn blocks(&self) -> usize {
+        self.blocks
+    }
+
+    /// Leaves the rest of the current bucket unused.
+    pub fn skip_rest(&mut self) {
+        self.blocks_free = 0;
+    }
+
+    /// Buckets that may be written to after the current one.
+    pub fn free_buckets(&self) -> usize {
+        let ahead = if self.cur >= self.last {
+            self.seqs.len().saturating_add(self.last)
+        } else {
+            self.last
+        };
+        ahead.saturating_sub(self.cur).saturating_sub(1)
+    }
+
+    /// Whether [`Self::reclaim`] with this limit would free a bucket.
+    pub fn would_reclaim(&self, limit: u64) -> bool {
+        self.last != self.cur && self.oldest_needed() < limit
+    }
+
+    /// Frees the oldest buckets all of whose entries are below `limit`.
+    pub fn reclaim(&mut self, limit: u64) {
+        while self.would_reclaim(limit) {
+            self.last = self.next(self.last);
+        }
+    }
+
+    /// The highest sequence number in the oldest bucket that is not free.
+    pub fn oldest_needed(&self) -> u64 {
+        self.seqs.get(self.last).copied().unwrap_or(0)
+    }
+
+    /// Goes to the next bucket if it is free (and, unless `urgent`, not kept in reserve).
+    pub fn advance(&mut self, urgent: bool) -> bool {
+        let keep = if urgent { 0 } else { self.reserve };
+        if self.free_buckets() <= keep {
+            return false;
+        }
+        self.cur = self.next(self.cur);
+        self.set_seq(self.cur, 0);
+        self.blocks_free = self.blocks;
+        true
+    }
+
+    /// Takes `blocks` of the current bucket for entry `seq`; gives bucket and first block, or `None` if they do not
+    /// fit.
+    pub fn take(&mut self, blocks: usize, seq: u64) -> Option<(usize, usize)> {
+        let left = self.blocks_free.checked_sub(blocks)?;
+        let at = self.blocks.checked_sub(self.blocks_free)?;
+        self.blocks_free = left;
+        self.set_seq(self.cur, seq);
+        Some((self.cur, at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fresh_ring_starts_in_the_second_bucket() {
+        let mut s = Space::new(vec![0; 4], 8);
+        assert_eq!(s.free_buckets(), 3);
+        assert!(s.take(1, 1).is_none());
+        assert!(s.advance(false));
+        assert_eq!(s.take(2, 1), Some((1, 0)));
+        assert_eq!(s.take(6, 2), Some((1, 2)));
+        assert!(s.take(1, 3).is_none());
+    }
+
+    #[test]
+    fn reserve_is_for_urgent_entries() {
+        let mut s = Space::new(vec![0; 4], 1);
+        s.keep_reserve();
+        for seq in 1..=2 {
+            assert!(s.advance(false));
+            assert!(s.take(1, seq).is_some());
+        }
+        assert!(!s.advance(false));
+        assert!(s.advance(true));
+        assert!(s.take(1, 3).is_some());
+        assert!(!s.advance(true));
+        assert!(!s.would_reclaim(0));
+        // The bucket at `last` was never written: it counts as done.
+        assert!(s.would_reclaim(1));
+        s.reclaim(1);
+        assert_eq!(s.free_buckets(), 1);
+        assert_eq!(s.oldest_needed(), 1);
+        s.reclaim(3);
+        assert_eq!(s.free_buckets(), 3);
+    }
+
+    #[test]
+    fn after_a_scan_everything_is_needed() {
+        let mut s = Space::new(vec![9, 12, 3, 6], 4);
+        s.after_scan();
+        assert_eq!(s.free_buckets(), 0);
+        s.reclaim(7);
+        assert_eq!(s.free_buckets(), 2);
+        assert!(s.advance(false));
+        assert_eq!(s.take(4, 13), Some((2, 0)));
+    }
+
+    #[test]
+    fn never_overwrites_what_is_needed() {
+        // One block per bucket, entries are needed until `seq - 2`.
+        let mut s = Space::new(vec![0; 5], 1);
+        s.keep_reserve();
+        let mut on_disk = vec![0u64; 5];
+        for seq in 1u64..200 {
+            let needed = seq.saturating_sub(2);
+            s.reclaim(needed);
+            assert!(s.advance(false));
+            let (b, _) = s.take(1, seq).unwrap();
+            assert!(on_disk[b] < needed || on_disk[b] == 0);
+            on_disk[b] = seq;
+        }
+    }
+
+    #[test]
+    fn empty_ring_does_nothing() {
+        let mut s = Space::new(vec![], 4);
+        s.after_scan();
+        s.keep_reserve();
+        assert!(!s.advance(true));
+        assert!(s.take(1, 1).is_none());
+    }
+}

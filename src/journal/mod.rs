@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The journal: keys of leaf nodes become durable here first.
+//!
+//! C: `journal.c`. A key is added to the open entry, then inserted into its leaf in memory. The entry is written after
+//! `journal_delay_ms`, when it is full, or when somebody needs it durable; the leaf may be written much later. Until
+//! it is, a [`JournalPin`] held by the leaf keeps the entry in the journal; after a crash the entries still pinned
+//! are inserted again. An entry also names the root of the btree, the bucket of the uuids and the first bucket of
+//! the priorities, which is how a change of any of these takes effect.
+//!
+//! One thread (`bcache_journal`) writes, one entry at a time, with PREFLUSH and FUA: PREFLUSH makes all data durable
+//! that was written before its keys were added, and all metadata an entry leads to.
+//!
+//! # Who waits for whom
+//!
+//! | who | holds | waits for |
+//! |---|---|---|
+//! | insert of a key, before [`Journal::add`] | writeback lock (shared), pins of data buckets | free btree buckets, room in the open entry |
+//! | insert, after it | a journal pin | structure mutex, leaf locks, a btree bucket (for a split) |
+//! | split, change of the root | structure mutex | disk, journal *meta* entry |
+//! | write of a leaf | `Leaf::io` | disk |
+//! | allocator thread | - | gc; [`CacheSet::prio_write`]: disk, journal *meta* entry |
+//! | gc | structure mutex or one leaf's locks | disk, journal *meta* entry; never for a bucket |
+//! | journal thread | - | disk; room in the journal: writes of leaves (`btree_flush_oldest`), inserts that hold pins |
+//! | `flush_to` | anything outside the btree's leaf locks | journal thread |
+//!
+//! The only way round would be: insert with a pin (of the oldest entry) -> bucket -> allocator -> meta entry ->
+//! journal thread -> room -> that insert. It is cut twice:
+//!
+//! 1. Meta entries are urgent: they may use the bucket that the journal keeps in reserve for them
+//!    ([`Space::keep_reserve`]), so that they do not wait for pins. One write of the priorities yields a whole
+//!    `free_inc` of buckets, and btree buckets are refilled before any for data.
+//! 2. [`Journal::add`] lets nobody begin while btree buckets are short, so that few inserts can need one
+//!    afterwards.
+//!
+//! The same holds with "gc" or "root" in place of "bucket": both wait for meta entries only. Writes of leaves wait for
+//! nothing but the disk: who holds a leaf lock never waits for journal, bucket or structure mutex. Every wait
+//! also ends when the set dies ([`CacheSet::io_disabled`]), with `EIO`.
+//!
+//! # What a torn or lost write can do
+//!
+//! An entry counts if its checksum is right, so a torn one is as if never written; its buckets and nodes are not
+//! reused before it is durable. A journal bucket is overwritten only when all its entries are below the `last_seq`
+//! of a *durable* entry: even if that write is torn, replay finds all it needs.
+
+mod entry;
+mod pin;
+mod replay;
+mod scan;
+mod writer;
+
+pub(crate) use pin::JournalPin;
+pub(crate) use replay::Replay;
+
+use crate::cache_set::CacheSet;
+use bcache_core::{
+    geometry::Geometry,
+    journal::space::Space,
+    key::Key,
+    num::{
+        usize_from_u32,
+        BucketNr, //
+    }, //
+};
+use bcache_kernel::{
+    kthread::Thread,
+    time, //
+};
+use entry::State;
+use kernel::{
+    alloc::KVVec,
+    new_mutex,
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex, //
+    }, //
+};
+use pin::{
+    PinRing,
+    Signal, //
+};
+
+/// The journal of a cache set.
+#[pin_data]
+pub(crate) struct Journal {
+    #[pin]
+    state: Mutex<State>,
+    signal: Arc<Signal>,
+    #[pin]
+    thread: Mutex<Option<Thread>>,
+}
+
+impl Journal {
+    /// A journal without buckets; [`Self::set_layout`] and [`Self::open`] follow.
+    pub(crate) fn new(geo: &Geometry) -> impl PinInit<Self, Error> {
+        let geo = *geo;
+        try_pin_init!(Self {
+            state <- new_mutex!(State::new(&geo)?, "Journal::state"),
+            signal: Arc::pin_init(Signal::new(), GFP_KERNEL)?,
+            thread <- new_mutex!(None, "Journal::thread"),
+        }? Error)
+    }
+
+    /// Says how many buckets the journal has (they follow the first bucket of the device) and which number the
+    /// device has in its set.
+    pub(crate) fn set_layout(&self, buckets: u32, dev: u16) -> Result {
+        let seqs = KVVec::from_elem(0u64, usize_from_u32(buckets), GFP_KERNEL)?;
+        let mut st = self.state.lock();
+        st.space = Space::new(seqs, st.blocks_per_bucket);
+        st.dev = dev;
+        Ok(())
+    }
+
+    /// Scan: the bucket `i` has an entry `seq`, and it is the last one so far.
+    fn scan_found(&self, i: u32, seq: u64) {
+        self.state.lock().space.set_seq(usize_from_u32(i), seq);
+    }
+
+    /// Scan: all buckets have been looked at.
+    fn scan_done(&self) {
+        self.state.lock().space.after_scan();
+    }
+
+    /// Opens the entry `next`. Entries from `first` on (to be replayed) are pinned once each; the caller
+    /// gets at these pins with [`Self::replay_pin`].
+    pub(crate) fn open(&self, first: u64, next: u64) -> Result {
+        let ring = Arc::new(PinRing::new(first, self.signal.clone())?, GFP_KERNEL)?;
+        for _ in first..next {
+            ring.open().ok_or(EIO)?;
+        }
+        let mut st = self.state.lock();
+        st.seq = next;
+        st.durable = next.wrapping_sub(1);
+        st.durable_last = first;
+        st.ring = Some(ring);
+        Ok(())
+    }
+
+    /// The pin that [`Self::open`] made for an entry to be replayed; to be taken once.
+    pub(crate) fn replay_pin(&self, seq: u64) -> Option<JournalPin> {
+        let st = self.state.lock();
+        Some(JournalPin::adopt(st.ring.as_ref()?, seq))
+    }
+
+    /// Adds keys to the open entry and pins it. May sleep: for free btree buckets and for room. Hold no lock of
+    /// the btree and no other journal pin.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` once the set is dead; `EINVAL` if the keys can never fit or the journal is not open.
+    pub(crate) fn add(&self, c: &CacheSet, keys: &[Key]) -> Result<JournalPin> {
+        c.btree_reserve_wait()?;
+        let words: usize = keys.iter().map(Key::words).sum();
+        loop {
+            let mut st = self.state.lock();
+            if let Some(pin) = st.add(keys, words)? {
+                let first = st.since.is_none() && words != 0;
+                if first {
+                    st.since = Some(time::jiffies());
+                }
+                drop(st);
+                if first {
+                    self.signal.work.wake_all();
+                }
+                return Ok(pin);
+            }
+            st.wanted = true;
+            drop(st);
+            self.signal.work.wake_all();
+            self.signal
+                .progress
+                .wait_until(|| c.io_disabled() || self.state.lock().has_room(words));
+            if c.io_disabled() {
+                return Err(EIO);
+            }
+        }
+    }
+
+    /// Writes the open entry soon, also if nothing was added to it, and even if only reserved space is left;
+    /// with `wait` until it is durable. Does nothing while a new cache is being made. Not with a leaf lock held.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` once the set is dead.
+    pub(crate) fn meta(&self, c: &CacheSet, wait: bool) -> Result {
+        let mut st = self.state.lock();
+        if st.ring.is_none() {
+            return Ok(());
+        }
+        st.wanted = true;
+        st.urgent = true;
+        let seq = st.seq;
+        drop(st);
+        self.signal.work.wake_all();
+        if wait {
+            return self.wait_durable(c, seq);
+        }
+        Ok(())
+    }
+
+    /// Waits until the entry `seq` and all before it are durable, and all data with them.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` once the set is dead.
+    pub(crate) fn flush_to(&self, c: &CacheSet, seq: u64) -> Result {
+        let mut st = self.state.lock();
+        let mut target = seq.min(st.seq);
+        if target == st.seq {
+            if st.is_empty() {
+                // All that was ever added is in earlier entries.
+                target = target.wrapping_sub(1);
+            } else {
+                st.wanted = true;
+            }
+        }
+        let done = st.durable >= target;
+        drop(st);
+        if done {
+            return Ok(());
+        }
+        self.signal.work.wake_all();
+        self.wait_durable(c, target)
+    }
+
+    fn wait_durable(&self, c: &CacheSet, seq: u64) -> Result {
+        let mut durable = false;
+        self.signal.progress.wait_until(|| {
+            durable = self.state.lock().durable >= seq;
+            durable || c.io_disabled()
+        });
+        if durable {
+            Ok(())
+        } else {
+            Err(EIO)
+        }
+    }
+
+    /// Number of the open entry.
+    pub(crate) fn current_seq(&self) -> u64 {
+        self.state.lock().seq
+    }
+
+    /// Names the root in all entries written from now on; durable after [`Self::meta`].
+    pub(crate) fn set_root(&self, key: Key, level: u16) {
+        let mut st = self.state.lock();
+        st.heads.root = key;
+        st.heads.level = level;
+    }
+
+    /// Names the bucket of the uuids in all entries written from now on.
+    pub(crate) fn set_uuid_bucket(&self, key: Key) {
+        self.state.lock().heads.uuid_bucket = key;
+    }
+
+    /// Names the first bucket of the priorities in all entries written from now on.
+    pub(crate) fn set_prio_bucket(&self, bucket: u64) {
+        self.state.lock().heads.prio_bucket = bucket;
+    }
+
+    /// From now on one journal bucket is kept for meta entries (C: `bch_journal_space_reserve`).
+    pub(crate) fn keep_reserve(&self) {
+        self.state.lock().space.keep_reserve();
+    }
+
+    /// Entries that may still be needed.
+    pub(crate) fn active_entries(&self) -> u64 {
+        let st = self.state.lock();
+        st.ring.as_ref().map_or(0, |ring| ring.in_use())
+    }
+
+    /// The buckets of the journal.
+    pub(crate) fn bucket_numbers(&self) -> impl Iterator<Item = BucketNr> {
+        let st = self.state.lock();
+        let first = st.geo.first_bucket().0;
+        let n = u32::try_from(st.space.buckets()).unwrap_or(0);
+        (first..first.saturating_add(n)).map(BucketNr)
+    }
+
+    /// Wakes everybody who waits in this file: the set is dead or stops. Any context.
+    pub(crate) fn wake_all(&self) {
+        self.signal.work.wake_all();
+        self.signal.progress.wake_all();
+    }
+}
+
+impl CacheSet {
+    /// Starts the thread that writes the journal.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, `EINTR`.
+    pub(crate) fn journal_start(self: &Arc<Self>) -> Result {
+        let writer = writer::Writer::new(self)?;
+        let thread = Thread::spawn(c"bcache_journal", move || writer.run())?;
+        *self.journal.thread.lock() = Some(thread);
+        Ok(())
+    }
+
+    /// Writes what is left and stops the thread. Nobody may add keys any more.
+    pub(crate) fn journal_stop(&self) {
+        let thread = self.journal.thread.lock().take();
+        if thread.is_some() && !self.io_disabled() {
+            let seq = self.journal.current_seq();
+            if self.journal.flush_to(self, seq).is_err() {
+                pr_err!("could not write the last journal entry\n");
+            }
+        }
+        self.journal.wake_all();
+        drop(thread);
+    }
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Inserts the keys of the journal again.
+//!
+//! C: `bch_journal_mark`, `bch_journal_replay` in `journal.c`. Keys are inserted in exactly the order in which they were
+//! journaled, so that later ones overwrite earlier ones; to insert a key that is in its leaf already changes nothing.
+
+use crate::{
+    buckets::BucketPin,
+    cache_set::CacheSet, //
+};
+use bcache_core::{
+    alloc::sort::heapsort,
+    journal::replay::{
+        self,
+        SeqSpan, //
+    },
+    key::Key,
+    ondisk::jset::Jset, //
+};
+use kernel::{
+    alloc::KVVec,
+    prelude::*, //
+};
+
+/// What the newest entry names.
+pub(crate) struct Newest {
+    pub(crate) seq: u64,
+    /// First entry to be replayed.
+    pub(crate) last_seq: u64,
+    pub(crate) version: u32,
+    pub(crate) uuid_bucket: Key,
+    pub(crate) root: Key,
+    pub(crate) level: u16,
+    pub(crate) prio_bucket: u64,
+}
+
+impl Newest {
+    pub(super) fn of(jset: &Jset<'_>, dev: u16) -> Self {
+        Self {
+            seq: jset.seq,
+            last_seq: jset.last_seq,
+            version: jset.version,
+            uuid_bucket: jset.uuid_bucket,
+            root: jset.btree_root,
+            level: jset.btree_level,
+            prio_bucket: jset
+                .prio_bucket
+                .get(usize::from(dev))
+                .copied()
+                .unwrap_or(0),
+        }
+    }
+}
+
+/// An entry in memory.
+pub(super) struct Entry {
+    pub(super) span: SeqSpan,
+    pub(super) keys: KVVec<Key>,
+}
+
+/// The entries to be replayed.
+pub(crate) struct Replay {
+    pub(super) dev: u16,
+    /// As they were found.
+    pub(super) entries: KVVec<Entry>,
+    /// `(seq, index into entries)` of those needed, ascending, each number once.
+    order: KVVec<(u64, usize)>,
+    pub(crate) newest: Option<Newest>,
+}
+
+impl Replay {
+    pub(super) fn new(dev: u16) -> Self {
+        Self {
+            dev,
+            entries: KVVec::new(),
+            order: KVVec::new(),
+            newest: None,
+        }
+    }
+
+    /// All entries are in: puts them in order.
+    pub(super) fn finish(&mut self) -> Result {
+        let Some(newest) = &self.newest else {
+            return Ok(());
+        };
+        for (i, e) in self.entries.iter().enumerate() {
+            if e.span.seq >= newest.last_seq {
+                self.order.push((e.span.seq, i), GFP_KERNEL)?;
+            }
+        }
+        heapsort(&mut self.order);
+        let mut before = None;
+        self.order.retain(|(seq, _)| before.replace(*seq) != Some(*seq));
+        Ok(())
+    }
+
+    /// The entries in order.
+    fn iter(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.order
+            .iter()
+            .filter_map(|(_, i)| self.entries.get(*i))
+    }
+
+    /// Whether no entry between the oldest needed and the newest is missing.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` (and a message) if one is.
+    pub(crate) fn check(&self) -> Result {
+        let mut spans = KVVec::with_capacity(self.order.len(), GFP_KERNEL)?;
+        for entry in self.iter() {
+            spans.push(entry.span, GFP_KERNEL)?;
+        }
+        replay::check(&spans).map(drop).map_err(|missing| {
+            pr_err!("{}\n", missing);
+            EIO
+        })
+    }
+}
+
+impl CacheSet {
+    /// The bucket that a journaled key pins until it is in the btree.
+    fn journal_key_pin(&self, k: &Key) -> Option<BucketPin> {
+        if !k.leaf_ok(&self.geo) {
+            return None;
+        }
+        let b = self.buckets.bucket_of(k.ptr()?)?;
+        self.buckets.pin(b)
+    }
+
+    /// Marks the buckets of all keys in the journal as the walk over the btree did, and pins them until
+    /// [`CacheSet::journal_replay`] has inserted the key.
+    pub(crate) fn journal_mark(&self, replay: &Replay) {
+        // Newest first: its generations are the ones that count.
+        for entry in replay.iter().rev() {
+            for k in entry.keys.iter() {
+                if let Some(pin) = self.journal_key_pin(k) {
+                    let _kept = pin.into_nr();
+                    self.initial_mark_key(0, k);
+                }
+            }
+        }
+    }
+
+    /// Inserts all keys of the journal. The entries must have been marked, and pinned by `Journal::open`.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if a key cannot be one of a leaf, or as [`CacheSet::btree_insert`].
+    pub(crate) fn journal_replay(&self, replay: &Replay) -> Result {
+        let (mut keys, mut entries) = (0u64, 0u64);
+        for entry in replay.iter() {
+            // Dropped at the end of this turn; leaves that have unwritten keys of the entry hold clones.
+            let pin = self.journal.replay_pin(entry.span.seq).ok_or(EIO)?;
+            for k in entry.keys.iter().filter(|k| k.size() != 0) {
+                if !k.leaf_ok(&self.geo) {
+                    pr_err!("bad key in journal entry {}: {}\n", entry.span.seq, k);
+                    return Err(EIO);
+                }
+                self.btree_insert(k, Some(&pin))?;
+                if let Some(again) = self.journal_key_pin(k) {
+                    // The pin just taken, and the one of `journal_mark`.
+                    let b = again.into_nr();
+                    self.buckets.unpin(b);
+                    self.buckets.unpin(b);
+                }
+                keys = keys.saturating_add(1);
+            }
+            entries = entries.saturating_add(1);
+        }
+        let end = replay.newest.as_ref().map_or(0, |n| n.seq);
+        pr_info!(
+            "journal replay done, {} keys in {} entries, seq {}\n",
+            keys,
+            entries,
+            end
+        );
+        Ok(())
+    }
+}

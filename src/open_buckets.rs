@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Room for data: buckets that are being filled.
+//!
+//! C: `pick_data_bucket`, `bch_alloc_sectors` in `alloc.c`. Many buckets are open at a time so that streams of
+//! writes land in buckets of their own: data that was written together is then also evicted together.
+//! Volumes without backing device never share a bucket with cached devices: their data is dirty for ever.
+
+use crate::{
+    alloc::Reserve,
+    buckets::BucketPin,
+    cache_set::CacheSet, //
+};
+use bcache_core::key::{
+    Pos,
+    Ptr, //
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::Mutex, //
+};
+
+/// Buckets open at a time.
+const MAX_OPEN_BUCKETS: usize = 128;
+
+/// A bucket being filled.
+struct OpenBucket {
+    /// Where the last data put here ended on its device.
+    end: Pos,
+    flash: bool,
+    write_point: u32,
+    /// When it was used last, in allocations.
+    used: u64,
+    /// The next free sector, with the bucket's generation.
+    next: Ptr,
+    sectors_free: u32,
+    /// Claim on the bucket; `None` while there is no room.
+    pin: Option<BucketPin>,
+}
+
+/// What the lock guards.
+struct Inner {
+    v: KVec<OpenBucket>,
+    clock: u64,
+}
+
+/// The open buckets of a cache set.
+#[pin_data]
+pub(crate) struct OpenBuckets {
+    #[pin]
+    inner: Mutex<Inner>,
+}
+
+/// Room in the cache for the first `sectors` of what was asked for. The pin must live until the key that leads here
+/// is in the btree (or has been given up).
+pub(crate) struct DataExtent {
+    pub(crate) ptr: Ptr,
+    pub(crate) sectors: u32,
+    pub(crate) pin: BucketPin,
+}
+
+/// What is to be written.
+#[derive(Clone, Copy)]
+struct Want {
+    start: Pos,
+    sectors: u32,
+    write_point: u32,
+    flash: bool,
+}
+
+impl OpenBuckets {
+    /// No bucket is open yet.
+    pub(crate) fn new() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            inner <- new_mutex!(Inner::new()?, "OpenBuckets::inner"),
+        }? Error)
+    }
+
+    /// Gives up all open buckets (end of the set).
+    pub(crate) fn clear(&self) {
+        for b in self.inner.lock().v.iter_mut() {
+            b.pin = None;
+            b.sectors_free = 0;
+        }
+    }
+}
+
+impl Inner {
+    fn new() -> Result<Self> {
+        let mut v = KVec::with_capacity(MAX_OPEN_BUCKETS, GFP_KERNEL)?;
+        for _ in 0..MAX_OPEN_BUCKETS {
+            let bucket = OpenBucket {
+                end: Pos::MIN,
+                flash: false,
+                write_point: 0,
+                used: 0,
+                next: Ptr(0),
+                sectors_free: 0,
+                pin: None,
+            };
+            v.push(bucket, GFP_KERNEL)?;
+        }
+        Ok(Self { v, clock: 0 })
+    }
+
+    /// The bucket to use: the one whose last data ends where this begins (most recent first), else one last
+    /// used by the same writer, else the one not used longest. `flash` and other volumes are kept apart in
+    /// the first two.
+    fn pick(&mut self, want: &Want) -> Option<&mut OpenBucket> {
+        let mut best: Option<(u8, u64, usize)> = None;
+        for (i, b) in self.v.iter().enumerate() {
+            let same_class = b.flash == want.flash;
+            // The smallest wins; of buckets that fit exactly the youngest, else the oldest.
+            let rank = if same_class && b.end == want.start {
+                (0, u64::MAX.wrapping_sub(b.used), i)
+            } else if same_class && b.write_point == want.write_point {
+                (1, b.used, i)
+            } else {
+                (2, b.used, i)
+            };
+            if best.is_none_or(|best| rank < best) {
+                best = Some(rank);
+            }
+        }
+        self.v.get_mut(best?.2)
+    }
+
+    /// Takes room out of the picked bucket, which is refilled with `fresh` if it has none left.
+    fn take(
+        &mut self,
+        c: &CacheSet,
+        want: &Want,
+        fresh: &mut Option<BucketPin>,
+    ) -> Option<DataExtent> {
+        self.clock = self.clock.wrapping_add(1);
+        let clock = self.clock;
+        let b = self.pick(want)?;
+        if b.sectors_free == 0 {
+            let pin = fresh.take()?;
+            b.sectors_free = c.geo.bucket_sectors();
+            b.next = pin.ptr();
+            b.pin = Some(pin);
+        }
+        let sectors = want.sectors.min(b.sectors_free);
+        let ptr = b.next;
+        b.end = Pos::new(
+            want.start.inode,
+            want.start.sector.wrapping_add(u64::from(sectors)),
+        );
+        b.flash = want.flash;
+        b.write_point = want.write_point;
+        b.used = clock;
+        b.next = ptr.advance(u64::from(sectors));
+        b.sectors_free = b.sectors_free.saturating_sub(sectors);
+        let pin = if b.sectors_free < c.geo.block_sectors() {
+            b.sectors_free = 0;
+            b.pin.take()?
+        } else {
+            b.pin.clone()?
+        };
+        Some(DataExtent { ptr, sectors, pin })
+    }
+}
+
+impl CacheSet {
+    /// Finds room for up to `want` sectors of data that begin at `start` of `inode`. `write_point` tells writers
+    /// apart; `r` is `None`, or `MovingGc` for data moved by gc. May sleep; with `wait` until there is a bucket
+    /// (hold no journal pin then: the bucket may need the journal).
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` if there is no bucket and `wait` is not set, `EIO` once the set is dead.
+    pub(crate) fn alloc_sectors(
+        &self,
+        want: u32,
+        inode: u32,
+        start: u64,
+        write_point: u32,
+        r: Reserve,
+        wait: bool,
+    ) -> Result<DataExtent> {
+        let want = Want {
+            start: Pos::new(inode, start),
+            sectors: want,
+            write_point,
+            flash: self.uuid_is_flash(inode),
+        };
+        let mut fresh = None;
+        let got = loop {
+            let mut inner = self.open_buckets.inner.lock();
+            if let Some(got) = inner.take(self, &want, &mut fresh) {
+                break got;
+            }
+            drop(inner);
+            fresh = Some(self.bucket_alloc(r, wait)?);
+        };
+        if let Some(unused) = fresh {
+            // Another writer brought a bucket in the meantime: this one goes back.
+            self.bucket_free(unused.nr());
+        }
+        self.count.written.add(u64::from(got.sectors));
+        Ok(got)
+    }
+}
