@@ -329,3 +329,72 @@ fn appending_fills_chunks() {
     map.clear();
     assert!(map.is_empty() && map.words() == 0 && map.first().is_none() && map.split_point().is_none());
 }
+
+/// Keys of 4 sectors that follow each other everywhere but are not joined: each is a bucket of its own.
+fn touching(n: u64) -> Map {
+    let mut map = Map::new(VecChunks::default());
+    for i in 0..n {
+        let k = Key::extent(0, i * 4, 4, false, Some(Ptr::new(0, i * 4, 0)));
+        map.insert(&k, 4, |_| ()).unwrap();
+    }
+    assert_eq!(map.len() as u64, n);
+    map
+}
+
+#[test]
+fn replace_happens_whole_or_not_at_all() {
+    // Both ends of the range lie inside of keys in full chunks.
+    let expected = Key::extent(0, 0, 504, false, Some(Ptr::new(0, 0, 0)));
+    let k = Key::extent(0, 2, 500, true, Some(Ptr::new(0, 1 << 20, 0)));
+    for (budget, whole) in [(0, false), (1, false), (2, true)] {
+        let mut map = touching(126);
+        let before: Vec<Key> = map.iter().copied().collect();
+        set_budget(&mut map, budget);
+        let mut calls = 0;
+        let done = map.replace(&k, &expected, 4, |_| calls += 1, |_| ());
+        if whole {
+            assert_eq!((done, calls), (Ok(500), 126));
+            content(&map);
+        } else {
+            assert_eq!((done, calls), (Err(NoMem), 0));
+            assert!(map.iter().copied().eq(before));
+        }
+    }
+}
+
+#[test]
+fn small_chunks_are_joined() {
+    let mut map = touching(4200);
+    assert_eq!(map.chunks().list.len(), 100);
+    for i in (0..4200u64).filter(|i| i % 20 != 0) {
+        map.erase(0, i * 4, i * 4 + 4, |_| ()).unwrap();
+    }
+    assert_eq!(map.len(), 210);
+    let chunks = map.chunks().list.len();
+    assert!(chunks <= 15, "{chunks}");
+}
+
+#[test]
+fn overwriting_joins_on_both_sides() {
+    let key = |start, size, dirty| Key::extent(0, start, size, dirty, Some(Ptr::new(0, start, 0)));
+    let mut map = Map::new(VecChunks::default());
+    for k in [key(0, 8, true), key(8, 8, false), key(16, 8, true)] {
+        map.insert(&k, BUCKET, |_| ()).unwrap();
+    }
+    assert_eq!(map.len(), 3);
+    map.insert(&key(8, 8, true), BUCKET, |_| ()).unwrap();
+    assert_eq!(map.iter().copied().collect::<Vec<_>>(), [key(0, 24, true)]);
+}
+
+#[test]
+fn joining_removes_the_chunk_it_empties() {
+    // A chunk of 42 keys and one of a single key that is joined to the last of them.
+    let mut map = touching(42);
+    let next = |start, size| Key::extent(0, start, size, false, Some(Ptr::new(0, start, 0)));
+    map.insert(&next(170, 2), 4, |_| ()).unwrap();
+    assert_eq!(map.chunks().list.len(), 2);
+    map.insert(&next(168, 2), 1024, |_| ()).unwrap();
+    assert_eq!((map.len(), map.chunks().list.len()), (42, 1));
+    assert_eq!(map.last(), Some(&next(164, 8)));
+    content(&map);
+}
