@@ -18,13 +18,17 @@ use bcache_core::ondisk::superblock::{BdevState, CacheMode, Superblock, SB_BYTES
 use bcache_core::ondisk::uuid;
 
 fn fixture(name: &str) -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "..", "fixtures", name].iter().collect()
+    [env!("CARGO_MANIFEST_DIR"), "..", "fixtures", name]
+        .iter()
+        .collect()
 }
 
 fn image(name: &str) -> Vec<u8> {
     let file = std::fs::File::open(fixture(name)).unwrap();
     let mut bytes = Vec::new();
-    flate2::read::GzDecoder::new(file).read_to_end(&mut bytes).unwrap();
+    flate2::read::GzDecoder::new(file)
+        .read_to_end(&mut bytes)
+        .unwrap();
     bytes
 }
 
@@ -34,10 +38,17 @@ fn page(image: &[u8]) -> &[u8; SB_BYTES] {
 
 /// A key as the Python decoder prints it.
 fn show(k: &Key) -> String {
-    let start = if u64::from(k.size()) <= k.end() { k.start() as i64 } else { -1 };
+    let start = if u64::from(k.size()) <= k.end() {
+        k.start() as i64
+    } else {
+        -1
+    };
     let dirty = if k.dirty() { " dirty" } else { "" };
-    let ptrs: Vec<_> =
-        k.ptr().iter().map(|p| format!("({}, {}, {})", p.dev(), p.sector(), p.gen())).collect();
+    let ptrs: Vec<_> = k
+        .ptr()
+        .iter()
+        .map(|p| format!("({}, {}, {})", p.dev(), p.sector(), p.gen()))
+        .collect();
     format!(
         "{}:{start} len {}{dirty} -> [{}] b63={}",
         k.inode(),
@@ -70,7 +81,11 @@ fn most_common<T: PartialEq + std::fmt::Display>(values: impl Iterator<Item = T>
         }
     }
     counts.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
-    let list: Vec<_> = counts.iter().take(5).map(|(v, n)| format!("({v}, {n})")).collect();
+    let list: Vec<_> = counts
+        .iter()
+        .take(5)
+        .map(|(v, n)| format!("({v}, {n})"))
+        .collect();
     format!("[{}]", list.join(", "))
 }
 
@@ -122,7 +137,13 @@ fn tell_journal(out: &mut String, entries: &[Entry<'_>]) {
     }
     let j = &entries[entries.len() - 1].0;
     writeln!(out, "uuid_bucket {}", show(&j.uuid_bucket)).unwrap();
-    writeln!(out, "btree_root {} level {}", show(&j.btree_root), j.btree_level).unwrap();
+    writeln!(
+        out,
+        "btree_root {} level {}",
+        show(&j.btree_root),
+        j.btree_level
+    )
+    .unwrap();
     let prios: Vec<_> = j.prio_bucket.iter().map(u64::to_string).collect();
     writeln!(out, "prio_bucket ({})", prios.join(", ")).unwrap();
     for k in j.keys().take(4) {
@@ -146,8 +167,11 @@ fn tell_prios(out: &mut String, image: &[u8], sb: &Superblock, geo: &Geometry, f
         let set =
             parse_prio_set(&image[start..][..geo.meta_bucket_bytes()], sb.set_magic()).unwrap();
         let (seq, next) = (set.seq, set.next_bucket);
-        writeln!(out, "  prio bucket {bucket} csum ok True magic ok True seq {seq} ver 0 next {next}")
-            .unwrap();
+        writeln!(
+            out,
+            "  prio bucket {bucket} csum ok True magic ok True seq {seq} ver 0 next {next}"
+        )
+        .unwrap();
         assert_eq!(set.entries.len(), geo.prios_per_bucket() as usize);
         all.extend_from_slice(set.entries);
         bucket = next;
@@ -190,13 +214,21 @@ fn tell_node(out: &mut String, image: &[u8], geo: &Geometry, node: &Key, level: 
     for _ in 0..sets {
         let word = |o: usize| u32::from_le_bytes(image[at + o..][..4].try_into().unwrap());
         let (version, words) = (word(24), word(28) as usize);
-        list.push(format!("({version}, {words}, True, {})", (at - start) / geo.block_bytes()));
+        list.push(format!(
+            "({version}, {words}, True, {})",
+            (at - start) / geo.block_bytes()
+        ));
         let (mut pos, end) = (at + BSET_HEADER_BYTES, at + BSET_HEADER_BYTES + 8 * words);
         for _ in 0..3 {
             if pos < end {
-                let q = |i: usize| u64::from_le_bytes(image[pos + 8 * i..][..8].try_into().unwrap());
+                let q =
+                    |i: usize| u64::from_le_bytes(image[pos + 8 * i..][..8].try_into().unwrap());
                 let n = (q(0) >> 60 & 7) as usize;
-                let k = Key { high: q(0), low: q(1), ptr: if n > 0 { q(2) } else { 0 } };
+                let k = Key {
+                    high: q(0),
+                    low: q(1),
+                    ptr: if n > 0 { q(2) } else { 0 },
+                };
                 writeln!(out, "   key {}", show(&k)).unwrap();
                 pos += 8 * (2 + n);
             }
@@ -251,7 +283,8 @@ fn tell_overlay(out: &mut String, keys: usize, map: &KeyMap<VecChunks>) {
                 Some(p) => {
                     check += u32::from(p.is_check());
                     let h = p.advance(s - k.start()).0.wrapping_mul(1_000_003);
-                    let h = h.wrapping_add(s * 31 + u64::from(k.inode()) * 7 + u64::from(k.dirty()));
+                    let h =
+                        h.wrapping_add(s * 31 + u64::from(k.inode()) * 7 + u64::from(k.dirty()));
                     sum = sum.wrapping_add(h);
                 }
             }
@@ -305,7 +338,9 @@ fn compare(name: &str) {
     assert_eq!(want, have);
     // Rewriting what was read changes nothing.
     let mut copy = *page(&image);
-    Superblock::parse(page(&image), 512, u64::MAX).unwrap().encode_into(&mut copy);
+    Superblock::parse(page(&image), 512, u64::MAX)
+        .unwrap()
+        .encode_into(&mut copy);
     assert_eq!(&copy, page(&image));
 }
 
@@ -324,10 +359,19 @@ fn backing_device() {
     let bytes = std::fs::read(fixture("bdev_first8k.bin")).unwrap();
     let sb = Superblock::parse(page(&bytes), 512, 0).unwrap();
     assert!(sb.is_bdev());
-    assert_eq!((sb.version, sb.data_offset, sb.block_size, sb.seq), (1, 16, 1, 0));
-    assert_eq!((sb.state(), sb.cache_mode()), (BdevState::Dirty, CacheMode::Writeback));
+    assert_eq!(
+        (sb.version, sb.data_offset, sb.block_size, sb.seq),
+        (1, 16, 1, 0)
+    );
+    assert_eq!(
+        (sb.state(), sb.cache_mode()),
+        (BdevState::Dirty, CacheMode::Writeback)
+    );
     assert_eq!(sb.uuid.to_string(), "425360d4-96de-42ff-b2d0-ee87c1d71403");
-    assert_eq!(sb.set_uuid.to_string(), "11111111-2222-3333-4444-555555555555");
+    assert_eq!(
+        sb.set_uuid.to_string(),
+        "11111111-2222-3333-4444-555555555555"
+    );
     assert_eq!(uuid::label_text(&sb.label), b"mylabel");
     let mut copy = *page(&bytes);
     sb.encode_into(&mut copy);

@@ -123,8 +123,15 @@ fn sector() -> impl Strategy<Value = u64> {
 fn key() -> impl Strategy<Value = Key> {
     let size = prop_oneof![4 => 1..4u32, 3 => Just(8u32), 1 => 1..64u32, 1 => 100..300u32];
     // Place 0..3: the cache sectors go along with those of the device, so that neighbours can be joined.
-    (0..INODES as u32, sector(), size, any::<bool>(), 0..6u64, 0..2u8).prop_map(
-        |(inode, start, size, dirty, place, gen)| {
+    (
+        0..INODES as u32,
+        sector(),
+        size,
+        any::<bool>(),
+        0..6u64,
+        0..2u8,
+    )
+        .prop_map(|(inode, start, size, dirty, place, gen)| {
             let size = size.min(SECTORS as u32 - start as u32);
             let ptr = match place {
                 0..=2 => Some(Ptr::new(0, 4096 * (place + 1) + start, gen)),
@@ -133,8 +140,7 @@ fn key() -> impl Strategy<Value = Key> {
                 _ => None,
             };
             Key::extent(inode, start, size, dirty && ptr.is_some(), ptr)
-        },
-    )
+        })
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -259,7 +265,8 @@ fn run(ops: &[Op]) {
             }
             assert_eq!(content(&twin), twin_model);
         }
-        map.reserve(if matches!(op, Op::Replace(..)) { 2 } else { 1 }).unwrap();
+        map.reserve(if matches!(op, Op::Replace(..)) { 2 } else { 1 })
+            .unwrap();
         set_budget(&mut map, 0);
         step(&mut map, &mut model, op).unwrap();
         lift_budget(&mut map);
@@ -307,7 +314,8 @@ fn sequential_keys_join() {
     let mut map = Map::new(VecChunks::default());
     for i in 0..8 {
         let k = Key::extent(1, 16 + i * 8, 8, true, Some(Ptr::new(0, 128 + i * 8, 3)));
-        map.insert(&k, BUCKET, |_| panic!("nothing was there")).unwrap();
+        map.insert(&k, BUCKET, |_| panic!("nothing was there"))
+            .unwrap();
     }
     // 128 is the start of a bucket, 192 that of the next.
     assert_eq!(map.len(), 1);
@@ -321,13 +329,20 @@ fn sequential_keys_join() {
 fn appending_fills_chunks() {
     let mut map = Map::new(VecChunks::default());
     for i in 0..4200u64 {
-        map.insert(&Key::extent(0, i * 8, 4, false, Some(Ptr::new(0, i * 8, 0))), 1024, |_| ()).unwrap();
+        map.insert(
+            &Key::extent(0, i * 8, 4, false, Some(Ptr::new(0, i * 8, 0))),
+            1024,
+            |_| (),
+        )
+        .unwrap();
     }
     assert_eq!(map.chunks().list.len(), 100);
     map.erase(0, 0, 4200 * 8 - 8, |_| ()).unwrap();
     assert_eq!((map.len(), map.chunks().list.len()), (1, 1));
     map.clear();
-    assert!(map.is_empty() && map.words() == 0 && map.first().is_none() && map.split_point().is_none());
+    assert!(
+        map.is_empty() && map.words() == 0 && map.first().is_none() && map.split_point().is_none()
+    );
 }
 
 /// Keys of 4 sectors that follow each other everywhere but are not joined: each is a bucket of its own.
