@@ -124,7 +124,7 @@ fn check(dev: &CachedDev, set: &CacheSet) -> Result {
 /// Finds or makes the uuid slot of the device and writes what attach writes. Gives the slot and whether it is new.
 fn take_slot(dev: &CachedDev, set: &CacheSet) -> Result<(u32, bool)> {
     let state = dev.state();
-    let mut slot = set.uuid_find(&dev.uuid.0);
+    let mut slot = set.uuid_find(&dev.uuid);
     if let (Some(old), BdevState::Stale | BdevState::None) = (slot, state) {
         // What the set still holds for this device is out of date.
         set.uuid_invalidate(old);
@@ -141,7 +141,7 @@ fn take_slot(dev: &CachedDev, set: &CacheSet) -> Result<(u32, bool)> {
         return Err(ENOENT);
     }
     let label = dev.sb.with(|sb| sb.label);
-    let slot = set.uuid_assign(&dev.uuid.0, &label, None).map_err(|_| {
+    let slot = set.uuid_assign(&dev.uuid, &label, None).map_err(|_| {
         pr_err!("Not caching {}, no room for UUID\n", dev.name);
         EINVAL
     })?;

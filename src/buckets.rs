@@ -267,7 +267,9 @@ impl BucketTable {
 
     /// The mark gc or the allocator gave it.
     pub(crate) fn mark(&self, b: BucketNr) -> Mark {
-        self.0.get(b).map_or(Mark::Free, |bucket| bucket.gc().mark())
+        self.0
+            .get(b)
+            .map_or(Mark::Free, |bucket| bucket.gc().mark())
     }
 
     /// Sectors of live data as of the last gc; the whole bucket if it was allocated since.

@@ -8,7 +8,8 @@
 
 use crate::{
     buckets::BucketPin,
-    cache_set::CacheSet, //
+    cache_set::CacheSet,
+    show::Shown, //
 };
 use bcache_core::{
     geometry::Geometry,
@@ -139,7 +140,7 @@ impl CacheSet {
             let len = io.buf.len();
             self.meta_read(self.geo.bucket_start(nr), &mut io.buf, 0..len)?;
             let set = parse_prio_set(io.buf.as_slice(), self.set_magic).map_err(|e| {
-                pr_warn!("{}\n", e);
+                pr_warn!("{}\n", Shown(e));
                 EIO
             })?;
             for (entry, b) in set.entries.iter().zip(numbers.by_ref()) {

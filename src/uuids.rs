@@ -103,11 +103,7 @@ impl CacheSet {
 
     /// A copy of a slot.
     pub(crate) fn uuid_entry(&self, slot: u32) -> Option<UuidEntry> {
-        self.uuids
-            .slots
-            .lock()
-            .get(usize_from_u32(slot))
-            .copied()
+        self.uuids.slots.lock().get(usize_from_u32(slot)).copied()
     }
 
     /// Whether the slot is a volume without backing device. Any context.
@@ -130,12 +126,7 @@ impl CacheSet {
     /// # Errors
     ///
     /// `ENOSPC` if no slot was never used.
-    pub(crate) fn uuid_assign(
-        &self,
-        uuid: &Uuid,
-        label: &[u8],
-        flash: Option<u64>,
-    ) -> Result<u32> {
+    pub(crate) fn uuid_assign(&self, uuid: &Uuid, label: &[u8], flash: Option<u64>) -> Result<u32> {
         let slot = self.uuid_find(&Uuid::NIL).ok_or(ENOSPC)?;
         let now = time::real_seconds_u32();
         self.uuids.change(slot, |e| {

@@ -32,7 +32,6 @@ use bcache_core::{
     },
     num::BucketNr, //
 };
-use kernel::prelude::*;
 
 /// Buckets per hold of the allocator mutex in a scan of all.
 const STEP: usize = 1024;

@@ -20,7 +20,6 @@ use bcache_core::{
     ondisk::superblock::Replacement, //
 };
 use bcache_kernel::random;
-use kernel::prelude::*;
 
 impl Worker {
     /// Fills `free_inc` by the policy of the superblock; asks for gc if that is not possible.

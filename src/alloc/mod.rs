@@ -166,17 +166,19 @@ impl CacheSet {
         let mut got = Err(EIO);
         self.alloc.waiters.add(1);
         self.wake_allocator();
-        self.alloc.freed.wait_until(|| match self.try_bucket_alloc(r) {
-            Ok(None) => false,
-            Ok(Some(pin)) => {
-                got = Ok(pin);
-                true
-            }
-            Err(e) => {
-                got = Err(e);
-                true
-            }
-        });
+        self.alloc
+            .freed
+            .wait_until(|| match self.try_bucket_alloc(r) {
+                Ok(None) => false,
+                Ok(Some(pin)) => {
+                    got = Ok(pin);
+                    true
+                }
+                Err(e) => {
+                    got = Err(e);
+                    true
+                }
+            });
         self.alloc.waiters.add(1u32.wrapping_neg());
         got
     }
@@ -217,11 +219,17 @@ impl CacheSet {
             return Err(EIO);
         }
         let mut lists = self.alloc.lists.lock();
-        if lists.len(Reserve::Prio).saturating_add(lists.len(Reserve::None)) < n {
+        if lists
+            .len(Reserve::Prio)
+            .saturating_add(lists.len(Reserve::None))
+            < n
+        {
             return Err(ENOSPC);
         }
         for _ in 0..n {
-            let nr = lists.pop_own(Reserve::Prio).or_else(|| lists.pop(Reserve::None));
+            let nr = lists
+                .pop_own(Reserve::Prio)
+                .or_else(|| lists.pop(Reserve::None));
             let nr = nr.ok_or(ENOSPC)?;
             pins.push(self.hand_out(nr, Reserve::Prio), GFP_KERNEL)?;
         }
@@ -315,7 +323,9 @@ impl CacheSet {
         if self.alloc.rescale_left.load(Relaxed) >= 0 {
             return;
         }
-        self.alloc.rescale_left.add(self.alloc.rescale_period, Relaxed);
+        self.alloc
+            .rescale_left
+            .add(self.alloc.rescale_period, Relaxed);
         let aged = self
             .buckets
             .all()

@@ -124,8 +124,7 @@ impl Worker {
         for _ in 0..self.inc.len() {
             let Some(nr) = self.inc.pop() else { break };
             let b = BucketNr(nr);
-            let empty =
-                self.c.buckets.mark(b) == Mark::Free && self.c.buckets.sectors_used(b) == 0;
+            let empty = self.c.buckets.mark(b) == Mark::Free && self.c.buckets.sectors_used(b) == 0;
             let mut lists = self.c.alloc.lists.lock();
             if empty && lists.push_to(super::Reserve::Prio, b) {
                 lent = true;

@@ -7,7 +7,8 @@
 
 use crate::{
     buckets::BucketPin,
-    cache_set::CacheSet, //
+    cache_set::CacheSet,
+    show::Shown, //
 };
 use bcache_core::{
     alloc::sort::heapsort,
@@ -44,11 +45,7 @@ impl Newest {
             uuid_bucket: jset.uuid_bucket,
             root: jset.btree_root,
             level: jset.btree_level,
-            prio_bucket: jset
-                .prio_bucket
-                .get(usize::from(dev))
-                .copied()
-                .unwrap_or(0),
+            prio_bucket: jset.prio_bucket.get(usize::from(dev)).copied().unwrap_or(0),
         }
     }
 }
@@ -91,15 +88,14 @@ impl Replay {
         }
         heapsort(&mut self.order);
         let mut before = None;
-        self.order.retain(|(seq, _)| before.replace(*seq) != Some(*seq));
+        self.order
+            .retain(|(seq, _)| before.replace(*seq) != Some(*seq));
         Ok(())
     }
 
     /// The entries in order.
     fn iter(&self) -> impl DoubleEndedIterator<Item = &Entry> {
-        self.order
-            .iter()
-            .filter_map(|(_, i)| self.entries.get(*i))
+        self.order.iter().filter_map(|(_, i)| self.entries.get(*i))
     }
 
     /// Whether no entry between the oldest needed and the newest is missing.
@@ -113,7 +109,7 @@ impl Replay {
             spans.push(entry.span, GFP_KERNEL)?;
         }
         replay::check(&spans).map(drop).map_err(|missing| {
-            pr_err!("{}\n", missing);
+            pr_err!("{}\n", Shown(missing));
             EIO
         })
     }
@@ -155,7 +151,11 @@ impl CacheSet {
             let pin = self.journal.replay_pin(entry.span.seq).ok_or(EIO)?;
             for k in entry.keys.iter().filter(|k| k.size() != 0) {
                 if !k.leaf_ok(&self.geo) {
-                    pr_err!("bad key in journal entry {}: {}\n", entry.span.seq, k);
+                    pr_err!(
+                        "bad key in journal entry {}: {}\n",
+                        entry.span.seq,
+                        Shown(*k)
+                    );
                     return Err(EIO);
                 }
                 self.btree_insert(k, Some(&pin))?;

@@ -14,7 +14,10 @@ use super::replay::{
     Newest,
     Replay, //
 };
-use crate::cache_set::CacheSet;
+use crate::{
+    cache_set::CacheSet,
+    show::Shown, //
+};
 use bcache_core::{
     alloc::sort::heapsort,
     geometry::MAX_JSET_BYTES,
@@ -72,7 +75,12 @@ impl CacheSet {
         for (first, i) in order.iter().rev() {
             scan.read_bucket(*i)?;
             // What is still needed does not begin before this bucket.
-            if scan.found.newest.as_ref().is_some_and(|n| *first <= n.last_seq) {
+            if scan
+                .found
+                .newest
+                .as_ref()
+                .is_some_and(|n| *first <= n.last_seq)
+            {
                 break;
             }
         }
@@ -99,7 +107,7 @@ impl Scan<'_> {
             Ok(jset) => Ok(Some(jset.seq)),
             Err(BadJset::Magic) => Ok(None),
             Err(e) => {
-                pr_info!("journal bucket {}: {}\n", i, e);
+                pr_info!("journal bucket {}: {}\n", i, Shown(e));
                 Ok(None)
             }
         }
@@ -141,11 +149,20 @@ impl Scan<'_> {
                 Err(BadJset::Short) if at != 0 => return Ok(at),
                 Err(BadJset::Magic) => return Ok(0),
                 Err(BadJset::Keys) => {
-                    pr_err!("journal bucket {}: bad keys, offset {}\n", i, offset.saturating_add(at));
+                    pr_err!(
+                        "journal bucket {}: bad keys, offset {}\n",
+                        i,
+                        offset.saturating_add(at)
+                    );
                     return Err(EIO);
                 }
                 Err(e) => {
-                    pr_info!("journal bucket {}: {}, offset {}\n", i, e, offset.saturating_add(at));
+                    pr_info!(
+                        "journal bucket {}: {}, offset {}\n",
+                        i,
+                        Shown(e),
+                        offset.saturating_add(at)
+                    );
                     return Ok(0);
                 }
             }
