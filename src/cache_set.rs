@@ -272,7 +272,7 @@ impl CacheSet {
         self.wait.wake_all();
         self.alloc_wake_all();
         self.journal.wake_all();
-        self.force_wake_gc();
+        self.wake_gc();
     }
 
     /// Starts the set: format or recovery (C: `run_cache_set`). May sleep long.

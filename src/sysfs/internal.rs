@@ -43,7 +43,7 @@ macro_rules! set_bool {
 impl SysfsObject for Internal {
     const ATTRS: &'static [Attr<Self>] = &[
         ro_num!(c"active_journal_entries", |o| o.0.journal.active_entries()),
-        ro_num!(c"btree_nodes", |o| o.0.btree.nodes()),
+        ro_num!(c"btree_nodes", |o| o.0.btree.gc.nodes()),
         ro_num!(c"btree_used_percent", |o| o.0.btree_used_percent()),
         ro_num!(c"cache_read_races", |o| o.0.count.cache_read_races.get()),
         ro_num!(c"reclaim", |o| o.0.count.reclaim.get()),
@@ -58,7 +58,7 @@ impl SysfsObject for Internal {
         Attr::wo(
             c"trigger_gc",
             store!(|o, _text| {
-                o.0.gc_force();
+                o.0.force_wake_gc();
                 Ok(())
             }),
         ),

@@ -120,6 +120,13 @@ impl Keybuf {
         busy
     }
 
+    /// Shows `f` all keys; it must not sleep. For gc: their buckets hold data that is still to be read.
+    pub(crate) fn for_each(&self, mut f: impl FnMut(&Key)) {
+        for entry in self.entries.lock().iter() {
+            f(&entry.key);
+        }
+    }
+
     /// The first idle key, which becomes busy; with `after`, only if it goes on exactly there.
     pub(super) fn next(&self, after: Option<u64>) -> Option<Key> {
         let mut entries = self.entries.lock();

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A run of garbage collection: marks what the tree uses, writes, rewrites and merges leaves.
+//!
+//! C: `btree_gc_recurse`, `btree_gc_mark_node`, `btree_gc_coalesce` in `btree.c`. The run goes from leaf to leaf by
+//! position and holds nothing in between, so that the tree may change all the time: a split never moves keys across
+//! positions, and a key inserted behind the walk lies in a bucket that was pinned, or allocated, since the marks were
+//! reset.
+//!
+//! Each leaf is written after its keys were marked: replaced keys are in no journal, and what they pointed to
+//! before may be reused after this run.
+
+use super::{
+    gc::GcStats,
+    leaf::{
+        Leaf,
+        LeafState, //
+    }, //
+};
+use crate::cache_set::CacheSet;
+use bcache_core::{
+    gc::{
+        coalesce::{
+            self,
+            NodeShape,
+            MERGE_NODES, //
+        },
+        pace, //
+    },
+    key::Pos,
+    num, //
+};
+use bcache_kernel::{
+    kthread::should_stop,
+    time::{
+        cond_resched,
+        local_clock_ns,
+        msecs_to_jiffies, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// A run under way.
+struct Run {
+    stats: GcStats,
+    /// Nodes of the last run, and the count at the last pause.
+    nodes_before: u64,
+    paused_at: u64,
+    /// The leaves just walked, with the words of their live keys: candidates for a merge.
+    window: KVec<(Arc<Leaf>, usize)>,
+}
+
+/// What marking a leaf found.
+struct Marked {
+    words: usize,
+    rewrite: bool,
+}
+
+impl CacheSet {
+    /// A whole run. May sleep long; called by the gc thread.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if the thread was asked to stop, `EIO` if the set is dead; the marks stay invalid then.
+    pub(super) fn gc_run(&self) -> Result {
+        let start = local_clock_ns();
+        self.btree.gc.restart_count();
+        self.gc_marks_begin();
+        let mut run = Run {
+            stats: GcStats::default(),
+            nodes_before: self.btree.gc.stats().nodes,
+            paused_at: 0,
+            window: KVec::with_capacity(MERGE_NODES, GFP_KERNEL)?,
+        };
+        self.gc_mark_nodes(&mut run.stats);
+        self.gc_walk(&mut run)?;
+        self.gc_mark_writeback();
+        self.gc_marks_finish();
+        self.btree.gc.set_stats(run.stats);
+        self.btree.times.gc.add_since(start);
+        Ok(())
+    }
+
+    /// Marks the buckets of all nodes. What becomes a node later is marked when its bucket is allocated.
+    fn gc_mark_nodes(&self, stats: &mut GcStats) {
+        let s = self.btree.structure.lock();
+        let mut level = 1u16;
+        for nodes in &s.levels {
+            for node in nodes {
+                for child in &node.children {
+                    self.mark_key(level, &child.key());
+                }
+                let words = num::u64_from_usize(node.children.len()).saturating_mul(3);
+                stats.nodes = stats.nodes.saturating_add(1);
+                stats.key_bytes = stats.key_bytes.saturating_add(words.saturating_mul(8));
+            }
+            level = level.saturating_add(1);
+        }
+        let top = s.levels.last().and_then(|nodes| nodes.first());
+        let root = match top {
+            Some(node) => Some(node.key),
+            None => self.btree.leaf_at(Pos::MIN).map(|leaf| leaf.key),
+        };
+        if let Some(root) = root {
+            self.mark_key(level, &root.key());
+        }
+    }
+
+    /// Data on its way back to a backing device stays where it is, even if its key is gone.
+    fn gc_mark_writeback(&self) {
+        self.for_each_device(|att| {
+            att.wb.keybuf.for_each(|k| {
+                if let Some(bucket) = k.ptr().and_then(|p| self.buckets.bucket_of(p)) {
+                    self.buckets.mark_dirty(bucket);
+                }
+            });
+        });
+    }
+
+    fn gc_walk(&self, run: &mut Run) -> Result {
+        let mut pos = Pos::MIN;
+        while pos < Pos::MAX {
+            if self.io_disabled() {
+                return Err(EIO);
+            }
+            if should_stop() {
+                return Err(EINTR);
+            }
+            let leaf = self.btree.leaf_at(pos).ok_or(EIO)?;
+            match self.gc_mark_leaf(&leaf, &mut run.stats)? {
+                Some(marked) => {
+                    pos = leaf.key.end;
+                    self.gc_tidy(run, leaf, &marked)?;
+                    self.gc_pause(run);
+                }
+                None => self.btree.wait_for_change(),
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks what the keys of a leaf lead to; `None` if the leaf is gone.
+    fn gc_mark_leaf(&self, leaf: &Leaf, stats: &mut GcStats) -> Result<Option<Marked>> {
+        let state = loop {
+            let state = leaf.state.read();
+            match &*state {
+                LeafState::Loaded(_) => break state,
+                LeafState::Dead => return Ok(None),
+                LeafState::NotLoaded => {}
+            }
+            drop(state);
+            self.leaf_load(leaf)?;
+        };
+        let LeafState::Loaded(n) = &*state else {
+            return Ok(None);
+        };
+        let (mut stale, mut good, mut words) = (0u8, 0u64, 0usize);
+        let mut data = 0u64;
+        for k in n.keys.seek(Pos::MIN) {
+            stale = stale.max(self.mark_key(0, k));
+            if self.key_is_live(k) {
+                good = good.saturating_add(1);
+                words = words.saturating_add(k.words());
+                data = data.saturating_add(u64::from(k.size()));
+            }
+        }
+        let all = num::u64_from_usize(n.keys.len());
+        drop(state);
+
+        stats.nodes = stats.nodes.saturating_add(1);
+        stats.nkeys = stats.nkeys.saturating_add(good);
+        stats.data = stats.data.saturating_add(data.saturating_mul(512));
+        let bytes = num::u64_from_usize(words).saturating_mul(8);
+        stats.key_bytes = stats.key_bytes.saturating_add(bytes);
+        let always = self.tun.gc_always_rewrite.get();
+        Ok(Some(Marked {
+            words,
+            rewrite: pace::should_rewrite(stale, all, good, always),
+        }))
+    }
+
+    /// After a leaf was marked: writes it, anew if it has much that is not live, and merges it with its left
+    /// neighbours if they fit into a leaf less.
+    fn gc_tidy(&self, run: &mut Run, leaf: Arc<Leaf>, marked: &Marked) -> Result {
+        let mut leaf = leaf;
+        let mut durable = false;
+        if marked.rewrite {
+            let old = core::slice::from_ref(&leaf);
+            if let Some(fresh) = self.gc_rebuild(old, 1, &mut |_| Some(0))? {
+                leaf = fresh.last().ok_or(EIO)?.clone();
+                durable = true;
+            }
+        }
+        if !durable {
+            self.leaf_write(&leaf)?;
+        }
+        if run.window.len() >= MERGE_NODES {
+            drop(run.window.remove(0));
+        }
+        run.window.push((leaf, marked.words), GFP_KERNEL)?;
+        self.gc_merge(run)
+    }
+
+    /// Merges the leaves of the window if that saves one.
+    fn gc_merge(&self, run: &mut Run) -> Result {
+        let shape = NodeShape {
+            block_bytes: num::u32_from_usize_sat(self.geo.block_bytes()),
+            node_blocks: self.node_blocks(self.geo.btree_node_sectors()),
+        };
+        let mut words = KVec::with_capacity(MERGE_NODES, GFP_KERNEL)?;
+        let mut leaves = KVec::with_capacity(MERGE_NODES, GFP_KERNEL)?;
+        for (leaf, n) in &run.window {
+            words.push(*n, GFP_KERNEL)?;
+            leaves.push(leaf.clone(), GFP_KERNEL)?;
+        }
+        let Some(plan) = coalesce::plan(&shape, &words) else {
+            return Ok(());
+        };
+        let mut splitter = plan.splitter();
+        let merged = self.gc_rebuild(&leaves, plan.nodes(), &mut |n| splitter.place(n))?;
+        let Some(fresh) = merged else {
+            return Ok(());
+        };
+        run.stats.nodes = run.stats.nodes.saturating_sub(1);
+        run.window.clear();
+        let last = fresh.last().ok_or(EIO)?;
+        let words = self.live_words(last).unwrap_or(usize::MAX);
+        run.window.push((last.clone(), words), GFP_KERNEL)?;
+        Ok(())
+    }
+
+    /// Replaces leaves if there are buckets for that without waiting; gc does not take what splits may need.
+    fn gc_rebuild(
+        &self,
+        old: &[Arc<Leaf>],
+        new: usize,
+        place: &mut dyn FnMut(usize) -> Option<usize>,
+    ) -> Result<Option<KVec<Arc<Leaf>>>> {
+        if !self.btree_reserve_ok() {
+            return Ok(None);
+        }
+        let mut s = match self.lock_structure(new, false) {
+            Ok(s) => s,
+            Err(e) if e == ENOSPC => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        match self.rebuild(&mut s, old, place) {
+            Ok(fresh) => Ok(Some(fresh)),
+            // Somebody changed the leaves, or there is no room or memory: not this time.
+            Err(e) if e != EIO => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Lets requests through now and then.
+    fn gc_pause(&self, run: &mut Run) {
+        cond_resched();
+        let busy = self.btree.gc.search_inflight.get() != 0;
+        let step = pace::min_nodes(run.nodes_before, busy);
+        if run.stats.nodes < run.paused_at.saturating_add(step) {
+            return;
+        }
+        run.paused_at = run.stats.nodes;
+        let time = msecs_to_jiffies(pace::sleep_ms(self.bucket_waiters()));
+        let dead = || self.io_disabled();
+        self.btree.gc.wait.wait_until_or_stop_timeout(dead, time);
+    }
+}

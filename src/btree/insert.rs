@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Changing keys: insert, replace, check keys.
+//!
+//! C: `bch_btree_insert`, `bch_btree_insert_check_key` in `btree.c` and `bch_extent_insert_fixup` in
+//! `extents.c`.
+
+use super::{
+    leaf::{
+        Leaf,
+        LeafNode,
+        LeafState, //
+    },
+    node_io::set_blocks, //
+};
+use crate::{
+    cache_set::CacheSet,
+    journal::JournalPin, //
+};
+use bcache_core::{
+    key::{
+        Key,
+        Pos, //
+    },
+    keymap::NoMem, //
+};
+use bcache_kernel::{
+    memalloc::noio,
+    time, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// Words that must be free in a leaf for one change: three keys, each of which may cut another in two.
+const ROOM_WORDS: usize = 24;
+/// Bytes of pending keys at which a leaf is to be written (C: `PAGE_SIZE - 48`).
+const SET_LIMIT: usize = 4096 - 48;
+/// Words at which the flusher is told.
+const SET_WORDS: usize = (SET_LIMIT - 32) / 8;
+/// Words at which who inserts writes the leaf, since the flusher cannot keep up.
+const SET_WORDS_MOST: usize = SET_WORDS * 4;
+/// Older keys that one step of a replace may meet.
+const REPLACE_STEP: usize = 2;
+
+/// Why a leaf cannot be changed just now.
+enum Refusal {
+    /// Split or merged, or about to be: look it up again.
+    Gone,
+    /// Not in memory.
+    Absent,
+    /// No room on disk: split it.
+    Full,
+    /// No memory.
+    NoMem,
+}
+
+/// The part of `k` that lies before `end`, at which `k` does not start.
+fn part_before(k: &Key, end: Pos) -> Key {
+    let mut part = *k;
+    if part.pos() > end {
+        part.cut_back(end.sector);
+    }
+    part
+}
+
+impl CacheSet {
+    /// Whether a leaf has no room for another change before it is rewritten.
+    pub(super) fn leaf_full(&self, leaf: &Leaf, n: &LeafNode) -> bool {
+        let words = n.pending.words().saturating_add(ROOM_WORDS);
+        n.written.saturating_add(set_blocks(&self.geo, words)) > self.node_blocks(leaf.key.sectors)
+    }
+
+    /// Runs `f` on a leaf if it is in memory, takes changes and (if `room`) has room for them.
+    fn try_modify<T>(
+        &self,
+        leaf: &Arc<Leaf>,
+        room: bool,
+        f: &mut impl FnMut(&Leaf, &mut LeafNode) -> Result<T, NoMem>,
+    ) -> Result<T, Refusal> {
+        let mut state = leaf.state.write();
+        let n = match &mut *state {
+            LeafState::Loaded(n) if !n.frozen => n,
+            LeafState::NotLoaded => return Err(Refusal::Absent),
+            _ => return Err(Refusal::Gone),
+        };
+        if room && self.leaf_full(leaf, n) {
+            return Err(Refusal::Full);
+        }
+        let done = f(leaf, n).map_err(|NoMem| Refusal::NoMem)?;
+        leaf.touch();
+        let words = n.pending.words();
+        drop(state);
+        if room && words > SET_WORDS_MOST {
+            // An error shows in the state of the set.
+            drop(self.leaf_write(leaf));
+        } else if words > SET_WORDS {
+            self.queue_leaf(leaf);
+        }
+        Ok(done)
+    }
+
+    /// Runs `f` on the leaf that has position `pos`, as soon as that leaf can be changed. With `wait` false
+    /// gives `EAGAIN` where it would read, write or wait for a split.
+    fn modify<T>(
+        &self,
+        pos: Pos,
+        wait: bool,
+        room: bool,
+        f: &mut impl FnMut(&Leaf, &mut LeafNode) -> Result<T, NoMem>,
+    ) -> Result<T> {
+        loop {
+            if self.io_disabled() {
+                return Err(EIO);
+            }
+            let leaf = self.btree.leaf_at(pos).ok_or(EIO)?;
+            match self.try_modify(&leaf, room, f) {
+                Ok(done) => return Ok(done),
+                Err(Refusal::NoMem) if !wait => return Err(ENOMEM),
+                Err(_) if !wait => return Err(EAGAIN),
+                Err(Refusal::Gone) => self.btree.wait_for_change(),
+                Err(Refusal::Absent) => self.leaf_load(&leaf)?,
+                Err(Refusal::Full) => self.split_leaf(&leaf)?,
+                Err(Refusal::NoMem) => time::sleep_ms(10),
+            }
+        }
+    }
+
+    /// Takes what an overwritten key had from the accounting of dirty data.
+    fn key_dropped(&self, old: &Key) {
+        if old.dirty() {
+            let sectors = i64::from(old.size());
+            self.dirty_add(old.inode(), old.start(), sectors.saturating_neg());
+        }
+    }
+
+    /// Adds a key to the accounting of dirty data.
+    fn key_added(&self, k: &Key) {
+        if k.dirty() {
+            self.dirty_add(k.inode(), k.start(), i64::from(k.size()));
+        }
+    }
+
+    /// Puts `k` over what the tree has there; without pointer it erases. `pin` is the journal entry that has
+    /// the key. When this returns the key is visible, and the journal keeps it until a leaf on disk has it.
+    /// May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if the set is dead; `EINVAL` for a key behind all positions.
+    pub(crate) fn btree_insert(&self, k: &Key, pin: Option<&JournalPin>) -> Result {
+        let _noio = noio();
+        if k.pos() > Pos::MAX {
+            return Err(EINVAL);
+        }
+        let mut rest = *k;
+        while rest.size() != 0 {
+            self.modify(rest.start_pos(), true, true, &mut |leaf, n| {
+                let part = part_before(&rest, leaf.key.end);
+                self.insert_part(leaf, n, &part, pin)?;
+                rest.cut_front(part.end());
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn insert_part(
+        &self,
+        leaf: &Leaf,
+        n: &mut LeafNode,
+        k: &Key,
+        pin: Option<&JournalPin>,
+    ) -> Result<(), NoMem> {
+        let bucket = self.geo.bucket_sectors();
+        // If the second step fails for memory the whole is done again, which does the first one no harm.
+        n.pending.insert(k, bucket, |_| ())?;
+        leaf.mark_dirty(n, pin);
+        let dropped = |old: &Key| self.key_dropped(old);
+        if k.ptrs() == 0 {
+            n.keys.erase(k.inode(), k.start(), k.end(), dropped)?;
+        } else {
+            n.keys.insert(k, bucket, dropped)?;
+            self.key_added(k);
+        }
+        Ok(())
+    }
+
+    /// Puts `k` over those of its sectors that are still mapped as `expected` maps them; gives how many.
+    /// Not journalled: what was not written yet at a crash is as if it had never been. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// As [`CacheSet::btree_insert`].
+    pub(crate) fn btree_replace(&self, k: &Key, expected: &Key) -> Result<u32> {
+        let _noio = noio();
+        if k.pos() > Pos::MAX {
+            return Err(EINVAL);
+        }
+        let mut rest = *k;
+        let mut done = 0u32;
+        while rest.size() != 0 {
+            let put = self.modify(rest.start_pos(), true, true, &mut |leaf, n| {
+                let mut part = part_before(&rest, leaf.key.end);
+                // A few old keys at a time, so that there is room for what comes of them.
+                let mut old = n.keys.seek(part.start_pos());
+                let last = old.nth(REPLACE_STEP - 1).filter(|o| o.pos() < part.pos());
+                if let Some(last) = last {
+                    part.cut_back(last.end());
+                }
+                let put = self.replace_part(leaf, n, &part, expected)?;
+                rest.cut_front(part.end());
+                Ok(put)
+            })?;
+            done = done.saturating_add(put);
+        }
+        Ok(done)
+    }
+
+    fn replace_part(
+        &self,
+        leaf: &Leaf,
+        n: &mut LeafNode,
+        k: &Key,
+        expected: &Key,
+    ) -> Result<u32, NoMem> {
+        let bucket = self.geo.bucket_sectors();
+        let LeafNode { keys, pending, .. } = n;
+        pending.reserve(REPLACE_STEP)?;
+        let mut lost = false;
+        let put = keys.replace(
+            k,
+            expected,
+            bucket,
+            |part| {
+                lost |= pending.insert(part, bucket, |_| ()).is_err();
+                self.key_added(part);
+            },
+            |old| self.key_dropped(old),
+        )?;
+        if lost {
+            // Memory was reserved for this.
+            self.set_error(format_args!("btree key lost for lack of memory"));
+        }
+        if put != 0 {
+            leaf.mark_dirty(n, None);
+        }
+        Ok(put)
+    }
+
+    /// Marks the range of `k` as a cache miss under way, with the check pointer of `k`: filling it is a
+    /// [`CacheSet::btree_replace`] of this key, which fails for what was changed meanwhile.
+    ///
+    /// Only in memory: a split or the shrinker may drop it, the fill then finds nothing to replace.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if the cache has something of the range now; `EAGAIN` with `nonblock` if the tree cannot be
+    /// changed at once; `ENOMEM`, `EIO`.
+    pub(crate) fn btree_insert_check_key(&self, k: &Key, nonblock: bool) -> Result {
+        let _noio = noio();
+        if k.pos() > Pos::MAX {
+            return Err(EINVAL);
+        }
+        let mut rest = *k;
+        while rest.size() != 0 {
+            let hole = self.modify(rest.start_pos(), !nonblock, false, &mut |leaf, n| {
+                let part = part_before(&rest, leaf.key.end);
+                let hole = self.check_part(n, &part)?;
+                rest.cut_front(part.end());
+                Ok(hole)
+            })?;
+            if !hole {
+                return Err(EEXIST);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_part(&self, n: &mut LeafNode, k: &Key) -> Result<bool, NoMem> {
+        let mut there = n
+            .keys
+            .seek(k.start_pos())
+            .take_while(|old| old.start_pos() < k.pos());
+        if there.any(|old| self.key_is_live(old)) {
+            return Ok(false);
+        }
+        n.keys
+            .insert(k, self.geo.bucket_sectors(), |old| self.key_dropped(old))?;
+        Ok(true)
+    }
+
+    /// Whether a key leads to data: its pointer is to a cache and not stale.
+    pub(super) fn key_is_live(&self, k: &Key) -> bool {
+        k.ptr()
+            .is_some_and(|p| p.is_available() && self.buckets.ptr_stale(p) == 0)
+    }
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Start: reading and checking a tree, or making an empty one.
+//!
+//! C: `bch_btree_check` in `btree.c`, the node parts of `run_cache_set` in `super.c`.
+
+use super::{
+    chunks::new_map,
+    index::Index,
+    interior::{
+        Interior,
+        Moves,
+        NodeKey, //
+    },
+    leaf::{
+        Leaf,
+        LeafNode,
+        LeafState, //
+    }, //
+};
+use crate::cache_set::CacheSet;
+use bcache_core::{
+    alloc::sort::heapsort,
+    key::{
+        Key,
+        Pos, //
+    },
+    ondisk::bset::NodeKind, //
+};
+use bcache_kernel::{
+    memalloc::noio,
+    random,
+    time::cond_resched, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// Deeper trees do not fit any device.
+const MAX_LEVEL: u16 = 8;
+
+impl CacheSet {
+    /// Reads the whole tree below `root`, of `level`, marks the buckets it uses and makes it usable. May sleep long.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` for a tree that cannot be used; the set is dead then. `ENOMEM`.
+    pub(crate) fn btree_load(&self, root: &Key, level: u16) -> Result {
+        let _noio = noio();
+        self.check_node_size()?;
+        let key = NodeKey::from_key(root).filter(|_| root.node_ok(&self.geo));
+        let Some(mut key) = key.filter(|_| level <= MAX_LEVEL) else {
+            self.set_error(format_args!("bad btree root {root} of level {level}"));
+            return Err(EIO);
+        };
+        key.end = Pos::MAX;
+        self.initial_mark_key(level.saturating_add(1), root);
+
+        let mut s = self.btree.structure.lock();
+        let mut nodes = KVVec::with_capacity(1, GFP_KERNEL)?;
+        nodes.push(key, GFP_KERNEL)?;
+        // From the root down; `levels` has them the other way round.
+        for level in (1..=level).rev() {
+            let mut below = KVVec::new();
+            let mut interiors = KVec::new();
+            for key in &nodes {
+                let node = self.load_interior(key, level)?;
+                below.extend_from_slice(&node.children, GFP_KERNEL)?;
+                interiors.push(node, GFP_KERNEL)?;
+            }
+            s.levels.reserve(1, GFP_KERNEL)?;
+            let put = s.levels.insert_within_capacity(0, interiors);
+            put.map_err(|_| ENOMEM)?;
+            nodes = below;
+        }
+        let leaves = self.load_leaves(&nodes)?;
+        if self.io_disabled() {
+            return Err(EIO);
+        }
+        self.btree.note_depth(s.levels.len());
+        let all = s.levels.iter().fold(leaves.len(), |n, nodes| n.saturating_add(nodes.len()));
+        self.btree.gc.seed(all);
+        // The leaves counted themselves when they were loaded.
+        self.btree.publish(Index::new(&leaves)?, 0, 0);
+        Ok(())
+    }
+
+    /// Nodes of one block could never be appended to.
+    fn check_node_size(&self) -> Result {
+        if self.node_blocks(self.geo.btree_node_sectors()) < 2 {
+            pr_err!("buckets must have at least two blocks\n");
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+
+    /// Reads an interior node, marks what its keys lead to, and sorts out its children.
+    fn load_interior(&self, key: &NodeKey, level: u16) -> Result<KBox<Interior>> {
+        let mut keys: KVVec<Key> = KVVec::new();
+        let mut full = false;
+        let info = self.read_node(key, NodeKind::Interior, |k| {
+            full |= keys.push(*k, GFP_KERNEL).is_err();
+        })?;
+        if full {
+            return Err(ENOMEM);
+        }
+        // All keys first: freeing keys make older ones stale.
+        for k in &keys {
+            self.initial_mark_key(level, k);
+        }
+        let mut children = KVVec::new();
+        for k in &keys {
+            if k.pos() != Pos::MIN && self.key_is_live(k) {
+                children.push(NodeKey::from_key(k).ok_or(EIO)?, GFP_KERNEL)?;
+            }
+        }
+        heapsort(&mut children);
+        let ascending = children.windows(2).all(|pair| match pair {
+            [a, b] => a.end < b.end,
+            _ => false,
+        });
+        if !ascending || children.last().map(|last| last.end) != Some(key.end) {
+            self.set_error(format_args!(
+                "btree node {} of level {level} does not cover its range",
+                key.key()
+            ));
+            return Err(EIO);
+        }
+        let node = Interior {
+            key: *key,
+            seq: info.seq,
+            written: info.written_blocks,
+            children,
+        };
+        Ok(KBox::new(node, GFP_KERNEL)?)
+    }
+
+    /// Reads all leaves and marks what their keys lead to.
+    fn load_leaves(&self, keys: &[NodeKey]) -> Result<KVVec<Arc<Leaf>>> {
+        let mut leaves = KVVec::with_capacity(keys.len(), GFP_KERNEL)?;
+        for key in keys {
+            let leaf = Leaf::new(*key, LeafState::NotLoaded)?;
+            self.leaf_load(&leaf)?;
+            if let LeafState::Loaded(n) = &*leaf.state.read() {
+                for k in n.keys.seek(Pos::MIN) {
+                    self.initial_mark_key(0, k);
+                }
+            }
+            leaves.push(leaf, GFP_KERNEL)?;
+            cond_resched();
+        }
+        Ok(leaves)
+    }
+
+    /// Makes an empty tree: writes a root without keys and tells the journal, whose next entry makes it valid. May
+    /// sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EIO`, `ENOMEM`; `EINVAL` for buckets that are too small.
+    pub(crate) fn btree_format(&self) -> Result {
+        let _noio = noio();
+        self.check_node_size()?;
+        let mut s = self.lock_structure(1, true)?;
+        let mut moves = Moves::new()?;
+        let key = self.take_node(&mut s, &mut moves, Pos::MAX)?;
+        let node = LeafNode::fresh(new_map(), random::u64().max(1));
+        let leaf = Leaf::new(key, LeafState::Loaded(node))?;
+        let index = Index::new(core::slice::from_ref(&leaf))?;
+        self.write_fresh(&leaf)?;
+        self.journal.set_root(key.key(), 0);
+        self.btree.gc.seed(1);
+        self.btree.publish(index, 0, 1);
+        self.finish_moves(moves);
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Giving the memory of leaves back.
+//!
+//! C: `bch_mca_scan`, `bch_mca_count` in `btree.c`. Clean leaves can be dropped at any time, since a leaf is read
+//! with memory of its own; the few that C keeps in reserve are kept here too.
+
+use super::leaf::{
+    Leaf,
+    LeafState, //
+};
+use crate::cache_set::CacheSet;
+use bcache_core::num;
+use bcache_kernel::{
+    shrinker::{
+        Shrink,
+        Shrinker, //
+    },
+    time::cond_resched, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// Cost of reading a leaf again (C: 4).
+const SEEKS: u16 = 4;
+/// Leaves to ask for at once.
+const BATCH: u32 = 2;
+
+impl CacheSet {
+    /// Leaves that stay (C: `mca_reserve`).
+    fn leaf_reserve(&self) -> usize {
+        let depth = num::usize_from_u32(self.btree.depth()).max(1);
+        depth.saturating_mul(8).saturating_add(16)
+    }
+
+    /// Leaves in memory beyond the reserve.
+    fn leaves_to_spare(&self) -> usize {
+        num::usize_from_u32(self.btree.loaded.get()).saturating_sub(self.leaf_reserve())
+    }
+
+    /// Drops the content of a leaf that is clean and not in use just now.
+    fn evict(&self, leaf: &Leaf) -> bool {
+        let Some(_io) = leaf.io.try_lock() else {
+            return false;
+        };
+        let Some(mut state) = leaf.state.try_write() else {
+            return false;
+        };
+        let clean = match &*state {
+            LeafState::Loaded(n) => n.pending.is_empty() && n.pin.is_none() && !n.frozen,
+            _ => false,
+        };
+        if !clean {
+            return false;
+        }
+        let old = core::mem::replace(&mut *state, LeafState::NotLoaded);
+        drop(state);
+        drop(old);
+        self.btree.loaded.add(1u32.wrapping_neg());
+        true
+    }
+
+    /// Drops up to `nr` leaves, not those that were used since the last call unless there is nothing else.
+    pub(crate) fn btree_shrink(&self, nr: usize) -> usize {
+        let nr = nr.min(self.leaves_to_spare());
+        let Some(index) = self.btree.index() else {
+            return 0;
+        };
+        let mut freed = 0usize;
+        for leaf in index.iter() {
+            if freed >= nr {
+                break;
+            }
+            if !leaf.untouch() && self.evict(leaf) {
+                freed = freed.saturating_add(1);
+            }
+            cond_resched();
+        }
+        freed
+    }
+
+    /// Memory of the leaves, about (sysfs `btree_cache_size`).
+    pub(crate) fn btree_cache_bytes(&self) -> u64 {
+        let Some(index) = self.btree.index() else {
+            return 0;
+        };
+        index.iter().fold(0u64, |sum, leaf| {
+            let Some(state) = leaf.state.try_read() else {
+                return sum;
+            };
+            let LeafState::Loaded(n) = &*state else {
+                return sum;
+            };
+            let keys = n.keys.len().saturating_add(n.pending.len());
+            sum.saturating_add(num::u64_from_usize(keys).saturating_mul(24))
+        })
+    }
+
+    pub(super) fn shrinker_start(self: &Arc<Self>) -> Result {
+        let shrinker = Shrinker::register(c"md-bcache", self.clone(), SEEKS, BATCH)?;
+        *self.btree.shrinker.lock() = Some(shrinker);
+        Ok(())
+    }
+
+    pub(super) fn shrinker_stop(&self) {
+        let shrinker = self.btree.shrinker.lock().take();
+        drop(shrinker);
+    }
+}
+
+impl Shrink for CacheSet {
+    fn count(&self) -> usize {
+        if self.tun.shrinker_disabled.get() {
+            return 0;
+        }
+        self.leaves_to_spare()
+    }
+
+    fn scan(&self, nr: usize, _may_io: bool) -> Option<usize> {
+        if self.tun.shrinker_disabled.get() {
+            return None;
+        }
+        Some(self.btree_shrink(nr))
+    }
+}
