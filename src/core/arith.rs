@@ -21,6 +21,15 @@ pub(crate) fn mul_div(a: u64, b: u32, d: u32) -> u64 {
     whole.saturating_add(rest)
 }
 
+/// `a / b` rounded up, without the panics of the operators; a `b` of 0 counts as 1.
+pub(crate) fn div_ceil(a: u64, b: u64) -> u64 {
+    match (a.checked_div(b), a.checked_rem(b)) {
+        (Some(q), Some(0)) => q,
+        (Some(q), _) => q.saturating_add(1),
+        _ => a,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,6 +46,13 @@ mod tests {
         }
         assert_eq!(mul_div(u64::MAX, 3, 2), u64::MAX);
         assert_eq!(mul_div(5, 1, 0), 5);
+    }
+
+    #[test]
+    fn rounds_up() {
+        assert_eq!(div_ceil(0, 3), 0);
+        assert_eq!((div_ceil(3, 3), div_ceil(4, 3)), (1, 2));
+        assert_eq!((div_ceil(u64::MAX, 1), div_ceil(7, 0)), (u64::MAX, 7));
     }
 
     #[test]

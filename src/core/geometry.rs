@@ -4,6 +4,7 @@
 //!
 //! C reference: `drivers/md/bcache/super.c` (`bch_cache_set_alloc`, `cache_alloc`), `bcache.h`.
 
+use crate::arith;
 use crate::key::Ptr;
 use crate::num::{
     self,
@@ -189,7 +190,9 @@ impl Geometry {
 
     /// Priority sets of one complete write.
     pub fn prio_buckets(&self) -> u32 {
-        self.nbuckets.div_ceil(self.prios_per_bucket().max(1))
+        let per_bucket = u64::from(self.prios_per_bucket());
+        // `u32::div_ceil` has a panic path that the compiler cannot rule out.
+        num::u32_from_u64_sat(arith::div_ceil(u64::from(self.nbuckets), per_bucket))
     }
 
     /// Entries of the uuid bucket.

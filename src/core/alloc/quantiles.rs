@@ -59,9 +59,13 @@ impl PriorityStats {
     ) -> Self {
         heapsort(prios);
         // Ascending here, so unused buckets (0) come first and those of the index last.
-        let start = prios.partition_point(|p| *p == 0);
-        let end = prios.partition_point(|p| *p != BTREE_PRIO);
-        let cached = prios.get(start..end).unwrap_or(&[]);
+        let mut cached: &[u16] = prios;
+        while let [0, rest @ ..] = cached {
+            cached = rest;
+        }
+        while let [rest @ .., BTREE_PRIO] = cached {
+            cached = rest;
+        }
         let n = u64_from_usize(cached.len());
 
         let sum = cached.iter().map(|p| u64::from(age(*p)));

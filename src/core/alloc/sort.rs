@@ -5,6 +5,16 @@
 //! The sorts of `core::slice` may panic on an inconsistent order and are large; this one needs a dozen lines, no memory, and
 //! `n log n` steps for any input.
 
+/// Swaps two elements; unlike `slice::swap` without a panic. Does nothing if one is not there or they are the same.
+fn swap<T>(slice: &mut [T], a: usize, b: usize) {
+    let Some((head, tail)) = slice.split_at_mut_checked(a.max(b)) else {
+        return;
+    };
+    if let (Some(a), Some(b)) = (head.get_mut(a.min(b)), tail.first_mut()) {
+        core::mem::swap(a, b);
+    }
+}
+
 /// Restores the heap (largest first) below `root`, whose children are heaps.
 pub(crate) fn sift_down<T: Ord>(heap: &mut [T], mut root: usize) {
     loop {
@@ -21,7 +31,7 @@ pub(crate) fn sift_down<T: Ord>(heap: &mut [T], mut root: usize) {
         if heap.get(root).is_none_or(|r| r >= child) {
             return;
         }
-        heap.swap(root, larger);
+        swap(heap, root, larger);
         root = larger;
     }
 }
@@ -36,7 +46,7 @@ pub(crate) fn sift_up<T: Ord>(heap: &mut [T]) {
         if heap.get(parent) >= heap.get(at) {
             return;
         }
-        heap.swap(parent, at);
+        swap(heap, parent, at);
         at = parent;
     }
 }
@@ -44,7 +54,7 @@ pub(crate) fn sift_up<T: Ord>(heap: &mut [T]) {
 /// Turns a heap into an ascending slice.
 pub(crate) fn unheap<T: Ord>(heap: &mut [T]) {
     for last in (1..heap.len()).rev() {
-        heap.swap(0, last);
+        swap(heap, 0, last);
         if let Some((rest, _)) = heap.split_at_mut_checked(last) {
             sift_down(rest, 0);
         }

@@ -2,9 +2,12 @@
 
 //! When neighbouring nodes are merged into one node less. C: `btree_gc_coalesce` in `btree.c`.
 
-use crate::num::{
-    u64_from_u32,
-    u64_from_usize, //
+use crate::{
+    arith::div_ceil,
+    num::{
+        u64_from_u32,
+        u64_from_usize, //
+    }, //
 };
 
 /// Most nodes that are merged at a time.
@@ -26,7 +29,7 @@ impl NodeShape {
     /// Blocks that a set of so many words of keys takes.
     fn blocks(&self, words: u64) -> u64 {
         let bytes = words.saturating_mul(8).saturating_add(SET_HEADER);
-        bytes.div_ceil(u64_from_u32(self.block_bytes.max(1)))
+        div_ceil(bytes, u64_from_u32(self.block_bytes))
     }
 
     /// Blocks up to which merged nodes are filled: two thirds.

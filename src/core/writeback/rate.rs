@@ -2,8 +2,14 @@
 
 //! The limiter that spreads writeback over time. C: `bch_next_delay` in `util.c`.
 
-use crate::arith::clock_diff;
-use crate::num::u32_from_u64_sat;
+use crate::{
+    arith::clock_diff,
+    num::u32_from_u64_sat, //
+};
+use core::num::{
+    NonZeroU32,
+    NonZeroU64, //
+};
 
 /// Nanoseconds of a second.
 const SECOND: u64 = 1_000_000_000;
@@ -36,7 +42,7 @@ impl RateLimiter {
     ///
     /// A rate of 0 counts as 1. A delay below one jiffy is not slept but stays accounted for. At most 2.5 seconds.
     pub fn next_delay(&mut self, now_ns: u64, rate: u32, done: u64, hz: u32) -> u32 {
-        let rate = u64::from(rate.max(1));
+        let rate = NonZeroU64::from(NonZeroU32::new(rate).unwrap_or(NonZeroU32::MIN));
         // floor(done * SECOND / rate) without overflow: the rest is below 2^32 * SECOND.
         let seconds = (done / rate).saturating_mul(SECOND);
         let rest = (done % rate).saturating_mul(SECOND) / rate;
@@ -54,8 +60,8 @@ impl RateLimiter {
         };
 
         let wait = u64::try_from(clock_diff(self.next_ns, now_ns)).unwrap_or(0);
-        let jiffy = (SECOND / u64::from(hz.max(1))).max(1);
-        u32_from_u64_sat(wait / jiffy)
+        let jiffy = SECOND.checked_div(u64::from(hz)).unwrap_or(SECOND);
+        u32_from_u64_sat(wait.checked_div(jiffy).unwrap_or(wait))
     }
 
     /// Milliseconds until the next writeback, negative when overdue (`next io` of `writeback_rate_debug`).

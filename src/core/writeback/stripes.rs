@@ -7,8 +7,14 @@
 //! All in 64 bits and for every stripe size; C masks with `stripe_size - 1` and multiplies in 32 bits, which is wrong for
 //! sizes that are no power of two and beyond 2 TiB.
 
-use crate::num::u32_from_u64_sat;
-use core::fmt;
+use crate::{
+    arith::div_ceil,
+    num::u32_from_u64_sat, //
+};
+use core::{
+    fmt,
+    num::NonZeroU64, //
+};
 
 /// Smallest stripe, 4 MiB: an `io_opt` below it is rounded up to a multiple.
 const MIN_SECTORS: u64 = 8192;
@@ -36,10 +42,10 @@ impl fmt::Display for BadStripes {
     }
 }
 
-/// How a device is divided. Invariant: the size is not 0.
+/// How a device is divided.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stripes {
-    size: u64,
+    size: NonZeroU64,
     count: u32,
 }
 
@@ -62,10 +68,11 @@ impl Stripes {
         let io_opt = u64::from(io_opt_bytes / 512);
         let size = match io_opt {
             0 => DEFAULT_SECTORS,
-            1..MIN_SECTORS => MIN_SECTORS.div_ceil(io_opt).saturating_mul(io_opt),
+            1..MIN_SECTORS => div_ceil(MIN_SECTORS, io_opt).saturating_mul(io_opt),
             _ => io_opt,
         };
-        let count = capacity.div_ceil(size);
+        let size = NonZeroU64::new(size).unwrap_or(NonZeroU64::MIN);
+        let count = div_ceil(capacity, size.get());
         if count == 0 || count > MAX_STRIPES {
             return Err(BadStripes(count));
         }
@@ -77,7 +84,7 @@ impl Stripes {
 
     /// Sectors of a stripe, never 0.
     pub fn size(&self) -> u64 {
-        self.size
+        self.size.get()
     }
 
     /// How many stripes there are, never 0.
@@ -94,7 +101,7 @@ impl Stripes {
     /// The first sector of a stripe.
     pub fn start_of(&self, stripe: u32) -> u64 {
         // Both factors are below 2^32.
-        u64::from(stripe).saturating_mul(self.size)
+        u64::from(stripe).saturating_mul(self.size())
     }
 
     /// The pieces of a range in ascending order; what lies behind the last stripe is left out.
@@ -108,7 +115,7 @@ impl Stripes {
 
     /// Whether a stripe with so many dirty sectors is dirty all over.
     pub fn is_full(&self, dirty: i64) -> bool {
-        u64::try_from(dirty).is_ok_and(|d| d == self.size)
+        u64::try_from(dirty).is_ok_and(|d| d == self.size())
     }
 }
 
@@ -128,10 +135,8 @@ impl Iterator for Pieces {
             return None;
         }
         let stripe = self.stripes.stripe_of(self.at)?;
-        let room = self
-            .stripes
-            .size
-            .saturating_sub(self.at % self.stripes.size);
+        let inside = self.at % self.stripes.size;
+        let room = self.stripes.size().saturating_sub(inside);
         let sectors = room.min(self.left);
         self.at = self.at.saturating_add(sectors);
         self.left = self.left.saturating_sub(sectors);
