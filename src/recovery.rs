@@ -99,7 +99,7 @@ fn recover(c: &Arc<CacheSet>) -> Result<(), Failed> {
     c.allocator_start()
         .what("error starting allocator thread")?;
     // Before the replay, which may need buckets that only gc can find.
-    start_btree(c)?;
+    c.btree_start_threads().what("error starting gc thread")?;
     if replay.newest.as_ref().is_some_and(|n| n.version < 1) {
         // The old format goes away before the next entry (of version 1) names the table.
         c.uuid_write().what("cannot write uuids")?;
@@ -161,13 +161,7 @@ fn format(c: &Arc<CacheSet>) -> Result<(), Failed> {
     c.journal
         .meta(c, true)
         .what("cannot write the first journal entry")?;
-    start_btree(c)
-}
-
-/// Starts the threads that write leaves and collect garbage.
-fn start_btree(c: &Arc<CacheSet>) -> Result<(), Failed> {
-    c.btree_start().what("error starting btree thread")?;
-    c.gc_start().what("error starting gc thread")
+    c.btree_start_threads().what("error starting gc thread")
 }
 
 /// Puts the journal behind the first bucket; gives the number of its buckets.
