@@ -200,6 +200,7 @@ impl CacheSet {
             self.bucket_free(unused.nr());
         }
         self.count.written.add(u64::from(got.sectors));
+        self.gc_account(got.sectors);
         Ok(got)
     }
 }

@@ -5,10 +5,7 @@
 //! C: `bch_gc_thread`, `bch_btree_gc` in `btree.c`. What a run does is in [`super::gc_walk`]; the bucket side in
 //! [`crate::alloc`].
 
-use crate::{
-    cache_set::CacheSet,
-    flag::Num, //
-};
+use crate::cache_set::CacheSet;
 use bcache_core::{
     geometry::Geometry,
     num, //
@@ -53,8 +50,6 @@ pub(crate) struct Gc {
     /// Sectors to be written until the next run; negative: run. 64 bit, so that large caches do not overflow it.
     sectors_left: Atomic<i64>,
     period: i64,
-    /// Requests that use the index just now: gc goes slowly then.
-    pub(crate) search_inflight: Num,
     #[pin]
     pub(super) wait: WaitQueue,
     #[pin]
@@ -70,7 +65,6 @@ impl Gc {
         pin_init!(Self {
             sectors_left: Atomic::new(period),
             period,
-            search_inflight: Num::new(0),
             wait <- WaitQueue::new(),
             thread <- new_mutex!(None, "Gc::thread"),
             stats <- new_mutex!(GcStats::default(), "Gc::stats"),
@@ -133,21 +127,11 @@ impl CacheSet {
     /// # Errors
     ///
     /// `ENOMEM`, `EINTR`.
-    fn gc_start(self: &Arc<Self>) -> Result {
+    pub(crate) fn gc_start(self: &Arc<Self>) -> Result {
         let set = self.clone();
         let thread = Thread::spawn(c"bcache_gc", move || set.gc_thread())?;
         *self.btree.gc.thread.lock() = Some(thread);
         Ok(())
-    }
-
-    /// Starts the threads of the btree: flusher and gc.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`, `EINTR`; what was started is stopped with the set.
-    pub(crate) fn btree_start_threads(self: &Arc<Self>) -> Result {
-        self.btree_start()?;
-        self.gc_start()
     }
 
     /// Stops the gc thread; a run under way is given up. May sleep.

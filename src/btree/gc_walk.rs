@@ -159,7 +159,7 @@ impl CacheSet {
         };
         let (mut stale, mut good, mut words) = (0u8, 0u64, 0usize);
         let mut data = 0u64;
-        for k in n.keys.seek(Pos::MIN) {
+        for k in n.keys.iter() {
             stale = stale.max(self.mark_key(0, k));
             if self.key_is_live(k) {
                 good = good.saturating_add(1);
@@ -258,7 +258,9 @@ impl CacheSet {
     /// Lets requests through now and then.
     fn gc_pause(&self, run: &mut Run) {
         cond_resched();
-        let busy = self.btree.gc.search_inflight.get() != 0;
+        // Requests that use the index hold passes.
+        let mut busy = false;
+        self.for_each_device(|att| busy |= att.gate.users() != 0);
         let step = pace::min_nodes(run.nodes_before, busy);
         if run.stats.nodes < run.paused_at.saturating_add(step) {
             return;

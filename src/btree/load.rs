@@ -143,7 +143,7 @@ impl CacheSet {
             let leaf = Leaf::new(*key, LeafState::NotLoaded)?;
             self.leaf_load(&leaf)?;
             if let LeafState::Loaded(n) = &*leaf.state.read() {
-                for k in n.keys.seek(Pos::MIN) {
+                for k in n.keys.iter() {
                     self.initial_mark_key(0, k);
                 }
             }

@@ -23,10 +23,7 @@ use crate::{
 };
 use bcache_core::{
     geometry::Geometry,
-    key::{
-        Key,
-        Pos, //
-    },
+    key::Key,
     num,
     ondisk::{
         bset::{
@@ -256,7 +253,7 @@ impl CacheSet {
             return Ok(None);
         }
         let block = self.geo.block_bytes();
-        let keys = n.pending.seek(Pos::MIN).copied();
+        let keys = n.pending.iter().copied();
         let bytes = bset::encode_bset(out, n.seq, leaf.key.ptr, self.set_magic, keys, block)?;
         let set = TakenSet {
             block: n.written,

@@ -121,7 +121,7 @@ impl CacheSet {
         let LeafState::Loaded(n) = &*state else {
             return None;
         };
-        let live = n.keys.seek(Pos::MIN).filter(|k| self.key_is_live(k));
+        let live = n.keys.iter().filter(|k| self.key_is_live(k));
         Some(live.fold(0, |sum, k| sum.saturating_add(k.words())))
     }
 
@@ -242,7 +242,7 @@ impl CacheSet {
             let LeafState::Loaded(n) = &*state else {
                 return Err(EAGAIN);
             };
-            for k in n.keys.seek(Pos::MIN) {
+            for k in n.keys.iter() {
                 if !self.key_survives(k) {
                     continue;
                 }
@@ -283,7 +283,7 @@ impl CacheSet {
     pub(super) fn write_fresh(&self, leaf: &Leaf) -> Result {
         let blocks = match &*leaf.state.read() {
             LeafState::Loaded(n) => {
-                self.write_node(&leaf.key, n.seq, n.keys.seek(Pos::MIN).copied())?
+                self.write_node(&leaf.key, n.seq, n.keys.iter().copied())?
             }
             _ => return Err(EIO),
         };
