@@ -121,7 +121,10 @@ errno_of() {
 
 # quiet_udev: no udev rule registers a disk behind the test's back
 quiet_udev() {
-	udevadm control --stop-exec-queue 2>/dev/null || killall -q -STOP systemd-udevd
+	mkdir -p /etc/udev/rules.d
+	ln -sf /dev/null /etc/udev/rules.d/69-bcache.rules
+	udevadm control --reload
+	udevadm settle
 }
 
 # format_cache DEV [OPTION...]
@@ -177,7 +180,7 @@ start_pair() {
 # stop_all: stops every set and device; succeeds when all are gone
 stop_all() {
 	local f
-	for f in /sys/class/block/*/bcache/stop $SYSFS/*/stop; do
+	for f in /sys/class/block/*/bcache/stop "$SYSFS"/*/stop; do
 		[ -e "$f" ] && put 1 "$f" 2>/dev/null
 	done
 	within "${1:-30}" none_left
@@ -186,7 +189,7 @@ stop_all() {
 # none_left: no set and no device is registered
 none_left() {
 	local f
-	for f in /sys/class/block/*/bcache/stop $SYSFS/*-*/stop; do
+	for f in /sys/class/block/*/bcache/stop "$SYSFS"/*-*/stop; do
 		[ ! -e "$f" ] || return 1
 	done
 }
@@ -227,8 +230,7 @@ fio_verify() {
 _cleanup() {
 	[ -n "$_ended" ] && return
 	_ended=1
-	for m in $(awk '$1 ~ "^/dev/bcache" { print $2 }' /proc/mounts); do umount "$m"; done
-	killall -q -CONT systemd-udevd
+	awk '$1 ~ "^/dev/bcache" { print $2 }' /proc/mounts | while read -r m; do umount "$m"; done
 	stop_all 20 || note "devices are left over"
 }
 trap _cleanup EXIT

@@ -1,0 +1,60 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# vm: --disk cache=128M --disk back=256M --timeout 420
+# The seed case: a metadata I/O error retires the set while writeback, controller, gc and user I/O are at work.
+# Twenty rounds; nothing may be used after it is freed, the backing device must behave as documented, and all ends.
+. "$(dirname "$0")/lib.sh"
+quiet_udev
+cache=$(disk cache) back=$(disk back)
+rounds=${ROUNDS:-20}
+size=$(blockdev --getsz "$cache")
+linear="0 $size linear $cache 0"
+dmsetup create fragile --table "$linear"
+fragile=/dev/mapper/fragile
+dm=$(readlink -f $fragile)
+
+one_round() {
+	local bdev dir uuid start
+	wipefs -qa "$back"
+	bdev=$(start_pair $fragile "$back" --bucket 65536) || { echo "no device"; return 1; }
+	dir=$(sysdir "$back")
+	uuid=$(set_uuid $fragile)
+	put writeback "$dir/cache_mode"
+	put 0 "$dir/sequential_cutoff"
+	put 1 "$dir/writeback_rate_update_seconds"
+	put 0 "$dir/writeback_delay"
+	[ "$1" = clean ] && put writethrough "$dir/cache_mode"
+	fio --name=load --filename="$bdev" --direct=1 --ioengine=libaio --rw=randrw --bs=4k-32k --iodepth=8 --size=200M \
+		--time_based --runtime=60 --continue_on_error=none --output-format=terse >/dev/null 2>&1 &
+	sleep 1.5
+	put 1 "$SYSFS/$uuid/internal/trigger_gc"
+	dmsetup suspend --noflush fragile && dmsetup load fragile --table "0 $size error" && dmsetup resume fragile
+	start=$SECONDS
+	# Someone keeps writing the knob that re-armed the rate work after its set was freed.
+	while [ -e "$SYSFS/$uuid" ] && [ $((SECONDS - start)) -lt 40 ]; do
+		put 10 "$dir/writeback_percent" 2>/dev/null
+		sleep 0.05
+	done
+	[ ! -e "$SYSFS/$uuid" ] || { echo "the set is still there after 40 s"; return 1; }
+	kill %% 2>/dev/null
+	wait
+	if [ "$1" = clean ]; then
+		[ "$(cat "$dir/state")" = "no cache" ] || { echo "state $(cat "$dir/state")"; return 1; }
+		dd if="$bdev" of=/dev/null bs=64k count=4 iflag=direct status=none || { echo "clean device does not answer"; return 1; }
+	else
+		within 20 test ! -e "$dir" || { echo "dirty device was not stopped"; return 1; }
+	fi
+	stop_all 20 || { echo "does not stop"; return 1; }
+	within 10 dmsetup suspend fragile
+	dmsetup load fragile --table "$linear" && dmsetup resume fragile
+	dd if=/dev/zero of=$fragile bs=1M count=4 oflag=direct status=none
+}
+
+for i in $(seq "$rounds"); do
+	[ $((i % 4)) -eq 0 ] && kind=clean || kind=dirty
+	ok "round $i, $kind" one_round $kind
+done
+note "$dm"
+dmsetup remove fragile
+ok "the module unloads" unload
+done_testing

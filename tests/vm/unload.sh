@@ -1,0 +1,27 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# vm: --disk cache=128M --disk back=128M --timeout 120
+# After rmmod nothing of the module is left; it can be loaded again; while in use it cannot be unloaded.
+. "$(dirname "$0")/lib.sh"
+quiet_udev
+cache=$(disk cache) back=$(disk back)
+
+threads() {
+	ps -e -o comm= | grep -c '^bc\(ache\|h_\)'
+}
+
+for i in 1 2 3; do
+	bdev=$(start_pair "$cache" "$back" --bucket 65536)
+	dd if=/dev/urandom of="$bdev" bs=64k count=100 oflag=direct status=none
+	fails "round $i: rmmod while in use" rmmod bcache
+	ok "round $i: stop" stop_all
+	ok "round $i: rmmod" unload
+	is "round $i: threads left" "$(threads)" 0
+	is "round $i: disks left" "$(find /sys/block -name 'bcache*' | wc -l)" 0
+	is "round $i: sysfs left" "$(find /sys/fs -maxdepth 1 -name bcache | wc -l)" 0
+	is "round $i: workqueues left" "$(find /sys/devices/virtual/workqueue -name 'bcache*' 2>/dev/null | wc -l)" 0
+	is "round $i: block major left" "$(grep -c bcache /proc/devices)" 0
+	ok "round $i: insmod" modprobe bcache
+done
+ok "nothing is registered" none_left
+done_testing
