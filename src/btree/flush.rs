@@ -96,7 +96,7 @@ impl CacheSet {
     /// # Errors
     ///
     /// `ENOMEM`, `EINTR`.
-    pub(crate) fn btree_start(self: &Arc<Self>) -> Result {
+    pub(super) fn btree_start(self: &Arc<Self>) -> Result {
         let set = self.clone();
         let thread = Thread::spawn(c"bcache_btree", move || set.flush_thread())?;
         *self.btree.flusher.thread.lock() = Some(thread);

@@ -127,11 +127,21 @@ impl CacheSet {
     /// # Errors
     ///
     /// `ENOMEM`, `EINTR`.
-    pub(crate) fn gc_start(self: &Arc<Self>) -> Result {
+    fn gc_start(self: &Arc<Self>) -> Result {
         let set = self.clone();
         let thread = Thread::spawn(c"bcache_gc", move || set.gc_thread())?;
         *self.btree.gc.thread.lock() = Some(thread);
         Ok(())
+    }
+
+    /// Starts the threads of the btree: flusher and gc.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, `EINTR`; what was started is stopped with the set.
+    pub(crate) fn btree_start_threads(self: &Arc<Self>) -> Result {
+        self.btree_start()?;
+        self.gc_start()
     }
 
     /// Stops the gc thread; a run under way is given up. May sleep.
