@@ -14,6 +14,7 @@ mod dirty;
 mod io;
 mod keybuf;
 mod rate;
+mod show;
 mod thread;
 
 pub(crate) use io::DirtyBio;
@@ -136,7 +137,7 @@ impl Attachment {
 
     /// Makes sure the rate controller is armed (sysfs store of `writeback_percent`). Any process context; does
     /// nothing once writeback has been stopped.
-    pub(crate) fn arm_rate_update(&self) {
+    pub(crate) fn arm_rate_work(&self) {
         if let Some(tasks) = self.wb.tasks.lock().as_ref() {
             tasks.rate.arm();
         }
