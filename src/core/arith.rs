@@ -2,17 +2,19 @@
 
 //! Arithmetic that saturates instead of failing, and clocks that wrap.
 //!
-//! The controller and the statistics work on numbers that come from disks and from sysfs; none of them may
-//! overflow. Where a value does not fit, the nearest value that does is the right answer.
+//! The controller and the statistics work on numbers that come from disks and from sysfs; none of
+//! them may overflow. Where a value does not fit, the nearest value that does is the right answer.
 
 /// The distance `a - b` of two points on a clock that may wrap (`time_before64` and friends).
 pub(crate) fn clock_diff(a: u64, b: u64) -> i64 {
     i64::from_ne_bytes(a.wrapping_sub(b).to_ne_bytes())
 }
 
-/// `floor(a * b / d)`, exact as long as the result fits 64 bits and `b` and `d` fit 32, saturating beyond.
+/// `floor(a * b / d)`, exact as long as the result fits 64 bits and `b` and `d` fit 32, saturating
+/// beyond.
 ///
-/// A `d` of 0 counts as 1: callers pass divisors that are never 0 and are spared the impossible case.
+/// A `d` of 0 counts as 1: callers pass divisors that are never 0 and are spared the impossible
+/// case.
 pub(crate) fn mul_div(a: u64, b: u32, d: u32) -> u64 {
     let (b, d) = (u64::from(b), u64::from(d.max(1)));
     let whole = (a / d).saturating_mul(b);

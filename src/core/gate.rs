@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A counted gate: users pass while it is open, and whoever closes it can wait until the last user has left.
+//! A counted gate: users pass while it is open, and whoever closes it can wait until the last user
+//! has left.
 //!
 //! C: the reference count `cached_dev.count` with `cached_dev_get`/`cached_dev_put` in `bcache.h`.
 //!
-//! Count and closed flag share one word, so that no user can slip in behind a closer that has seen the count at 0.
+//! Count and closed flag share one word, so that no user can slip in behind a closer that has seen
+//! the count at 0.
 
 use crate::sync::{
     update,
@@ -35,8 +37,8 @@ impl<W: Word> Gate<W> {
         .is_some()
     }
 
-    /// Gives back what [`Gate::enter`] gave. True if this was the last user of a closed gate: the caller wakes those who
-    /// [wait](Gate::wait_idle).
+    /// Gives back what [`Gate::enter`] gave. True if this was the last user of a closed gate: the
+    /// caller wakes those who [wait](Gate::wait_idle).
     #[must_use = "waiters must be woken"]
     pub fn leave(&self) -> bool {
         let before = update(&self.word, |w| (users(w) > 0).then(|| w.wrapping_sub(1)));

@@ -2,11 +2,12 @@
 
 //! Hits, misses and bypassed sectors over several windows of time. C: `stats.c`.
 //!
-//! Events are counted in a [`Collector`] and folded into four windows every 13.6 seconds (22 times in 5 minutes). The windows of
-//! five minutes, an hour and a day lose one part in 32 every 1, 12 or 288 times, which halves them in just that time.
+//! Events are counted in a [`Collector`] and folded into four windows every 13.6 seconds (22 times
+//! in 5 minutes). The windows of five minutes, an hour and a day lose one part in 32 every 1, 12 or
+//! 288 times, which halves them in just that time.
 //!
-//! Numbers in the windows are stored shifted left by 16 against rounding. C shifts what it has collected within 32 bits and so loses
-//! all but its low 16 bits; here everything has 64.
+//! Numbers in the windows are stored shifted left by 16 against rounding. C shifts what it has
+//! collected within 32 bits and so loses all but its low 16 bits; here everything has 64.
 
 use crate::{
     num::i64_from_u64_sat,
@@ -89,7 +90,8 @@ impl<W: Word> Collector<W> {
         word.fetch_add(1);
     }
 
-    /// A miss could not be cached because the range was written meanwhile (C: `bch_mark_cache_miss_collision`).
+    /// A miss could not be cached because the range was written meanwhile (C:
+    /// `bch_mark_cache_miss_collision`).
     pub fn collision(&self) {
         self.collisions.fetch_add(1);
     }

@@ -2,9 +2,10 @@
 
 //! What code of this crate that is shared between contexts asks of its platform.
 //!
-//! The protocols of this crate ([`crate::gate`], [`crate::writeback::ratework`], [`crate::journal::pins`]) are generic over
-//! these traits: the module plugs in the kernel's primitives, the model checker its own, and both run the same source.
-//! Every operation is fully ordered (the kernel's `Full`, C11's sequentially consistent).
+//! The protocols of this crate ([`crate::gate`], [`crate::writeback::ratework`],
+//! [`crate::journal::pins`]) are generic over these traits: the module plugs in the kernel's
+//! primitives, the model checker its own, and both run the same source. Every operation is fully
+//! ordered (the kernel's `Full`, C11's sequentially consistent).
 
 use core::sync::atomic::{
     AtomicBool,
@@ -73,7 +74,8 @@ impl Word for AtomicU64 {
     }
 }
 
-/// Applies `f` to the word until it takes; `f` gives the new value or `None` to leave the word alone.
+/// Applies `f` to the word until it takes; `f` gives the new value or `None` to leave the word
+/// alone.
 ///
 /// Gives the value that was replaced, or `None` if `f` declined.
 pub(crate) fn update<W: Word>(w: &W, mut f: impl FnMut(u64) -> Option<u64>) -> Option<u64> {

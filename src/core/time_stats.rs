@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How often something happens and how long it takes. C: `bch_time_stats_update` in `util.c`, `sysfs_print_time_stats` in
-//! `util.h`.
+//! How often something happens and how long it takes. C: `bch_time_stats_update` in `util.c`,
+//! `sysfs_print_time_stats` in `util.h`.
 
 use crate::arith::clock_diff;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Priorities, generations and reserves of buckets. C: `alloc.c`, `bcache.h`, `cache_alloc` in `super.c`.
+//! Priorities, generations and reserves of buckets. C: `alloc.c`, `bcache.h`, `cache_alloc` in
+//! `super.c`.
 
 use crate::num::{
     i64_from_u64_sat,
@@ -16,7 +17,8 @@ pub const GC_GEN_MAX: u8 = 96;
 /// Most reserve buckets for the index (the number of journal buckets).
 const MAX_BTREE_RESERVE: u64 = 256;
 
-/// How many generations `a` is ahead of `b`; 0 if it is behind. A distance above 128 counts as behind.
+/// How many generations `a` is ahead of `b`; 0 if it is behind. A distance above 128 counts as
+/// behind.
 pub const fn gen_after(a: u8, b: u8) -> u8 {
     match a.wrapping_sub(b) {
         ahead @ 0..=128 => ahead,
@@ -24,20 +26,22 @@ pub const fn gen_after(a: u8, b: u8) -> u8 {
     }
 }
 
-/// How many generations a bucket has gone through since gc last looked at the keys that point to it.
+/// How many generations a bucket has gone through since gc last looked at the keys that point to
+/// it.
 pub const fn gen_distance(gen: u8, last_gc: u8) -> u8 {
     gen.wrapping_sub(last_gc)
 }
 
-/// Whether a bucket may get a new generation: beyond 96 without gc, a stale pointer could look valid again.
+/// Whether a bucket may get a new generation: beyond 96 without gc, a stale pointer could look
+/// valid again.
 pub const fn can_inc_gen(gen: u8, last_gc: u8) -> bool {
     gen_distance(gen, last_gc) < GC_GEN_MAX
 }
 
 /// By this the `lru` policy compares buckets; the smallest is reused first.
 ///
-/// The priority counts from `min_prio`, the lowest of any bucket, and is raised by an eighth of the range, so that it can be
-/// multiplied with the sectors in use.
+/// The priority counts from `min_prio`, the lowest of any bucket, and is raised by an eighth of the
+/// range, so that it can be multiplied with the sectors in use.
 pub fn lru_key(prio: u16, min_prio: u16, sectors_used: u32) -> u64 {
     let above = u64::from(prio.saturating_sub(min_prio));
     let base = u64::from(INITIAL_PRIO.saturating_sub(min_prio) / 8);
@@ -46,7 +50,8 @@ pub fn lru_key(prio: u16, min_prio: u16, sectors_used: u32) -> u64 {
         .saturating_mul(u64::from(sectors_used))
 }
 
-/// The priority after one round of aging, `None` if the bucket does not age: unused, of the index, or pinned.
+/// The priority after one round of aging, `None` if the bucket does not age: unused, of the index,
+/// or pinned.
 pub const fn age(prio: u16, pinned: bool) -> Option<u16> {
     if pinned || prio == BTREE_PRIO {
         return None;
@@ -59,7 +64,8 @@ pub fn rescale_period(nbuckets: u64, bucket_sectors: u32) -> u64 {
     nbuckets.saturating_mul(u64::from(bucket_sectors)) / 1024
 }
 
-/// Sectors of inserts between two gcs, for the counter `sectors_to_gc` (C: `set_gc_sectors`, in 32 bits).
+/// Sectors of inserts between two gcs, for the counter `sectors_to_gc` (C: `set_gc_sectors`, in 32
+/// bits).
 pub fn gc_period(nbuckets: u64, bucket_sectors: u32) -> i64 {
     i64_from_u64_sat(nbuckets.saturating_mul(u64::from(bucket_sectors)) / 16)
 }
@@ -89,7 +95,8 @@ pub struct ReserveSizes {
 }
 
 impl ReserveSizes {
-    /// The sizes of C. `None` for a cache that is too small (C: EPERM, "ca->sb.nbuckets is too small").
+    /// The sizes of C. `None` for a cache that is too small (C: EPERM, "ca->sb.nbuckets is too
+    /// small").
     pub fn derive(nbuckets: u64, prio_buckets: u32) -> Option<Self> {
         let free = nbuckets.checked_next_power_of_two()? >> 10;
         if free == 0 {

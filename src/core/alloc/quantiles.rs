@@ -47,10 +47,11 @@ pub struct PriorityStats {
 }
 
 impl PriorityStats {
-    /// Computes the numbers from the priorities of all buckets from the first data bucket on; sorts them. Any context, takes
-    /// `n log n` time.
+    /// Computes the numbers from the priorities of all buckets from the first data bucket on; sorts
+    /// them. Any context, takes `n log n` time.
     ///
-    /// C lets uninitialised memory for the buckets before the first one take part; they are left out here.
+    /// C lets uninitialised memory for the buckets before the first one take part; they are left
+    /// out here.
     pub fn compute(
         prios: &mut [u16],
         counts: &MarkCounts,
@@ -85,7 +86,8 @@ impl PriorityStats {
     }
 }
 
-/// The age of a priority as C prints it, modulo 2^16: priorities above the initial one do not occur.
+/// The age of a priority as C prints it, modulo 2^16: priorities above the initial one do not
+/// occur.
 fn age(prio: u16) -> u16 {
     INITIAL_PRIO.wrapping_sub(prio)
 }

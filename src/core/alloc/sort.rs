@@ -2,10 +2,11 @@
 
 //! Heapsort. C: `lib/sort.c`.
 //!
-//! The sorts of `core::slice` may panic on an inconsistent order and are large; this one needs a dozen lines, no memory, and
-//! `n log n` steps for any input.
+//! The sorts of `core::slice` may panic on an inconsistent order and are large; this one needs a
+//! dozen lines, no memory, and `n log n` steps for any input.
 
-/// Swaps two elements; unlike `slice::swap` without a panic. Does nothing if one is not there or they are the same.
+/// Swaps two elements; unlike `slice::swap` without a panic. Does nothing if one is not there or
+/// they are the same.
 fn swap<T>(slice: &mut [T], a: usize, b: usize) {
     let Some((head, tail)) = slice.split_at_mut_checked(a.max(b)) else {
         return;

@@ -46,7 +46,8 @@ pub struct Plan {
     nodes: usize,
 }
 
-/// Whether the nodes with these words of keys (their valid keys only) fit into one node less, each new one filled to two thirds.
+/// Whether the nodes with these words of keys (their valid keys only) fit into one node less, each
+/// new one filled to two thirds.
 ///
 /// `None` also for fewer than two nodes; of more than [`MERGE_NODES`] the rest is not looked at.
 pub fn plan(shape: &NodeShape, words: &[usize]) -> Option<Plan> {
@@ -89,10 +90,11 @@ pub struct Splitter {
 }
 
 impl Splitter {
-    /// The number of the new node for the next key, of so many words. The last node takes all that is left, up to its full size.
+    /// The number of the new node for the next key, of so many words. The last node takes all that
+    /// is left, up to its full size.
     ///
-    /// `None` if the key fits nowhere: the merge has to be given up (in practice it cannot happen, as nodes are only filled to two
-    /// thirds).
+    /// `None` if the key fits nowhere: the merge has to be given up (in practice it cannot happen,
+    /// as nodes are only filled to two thirds).
     pub fn place(&mut self, words: usize) -> Option<usize> {
         let words = u64_from_usize(words);
         let last = self.plan.nodes.saturating_sub(1);

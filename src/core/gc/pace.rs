@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How gc shares the machine with requests, and when a node is rewritten. C: `btree_gc_min_nodes`, `btree_gc_sleep_ms`,
-//! `btree_gc_mark_node` and `update_gc_after_writeback`.
+//! How gc shares the machine with requests, and when a node is rewritten. C: `btree_gc_min_nodes`,
+//! `btree_gc_sleep_ms`, `btree_gc_mark_node` and `update_gc_after_writeback`.
 
 /// Nodes that gc looks at, at least, before it yields.
 const MIN_NODES: u64 = 10;
@@ -38,13 +38,15 @@ pub fn sleep_ms(waiters: u32) -> u32 {
     }
 }
 
-/// Whether a node is rewritten: its most stale pointer, its keys, those of them that are good, and `gc_always_rewrite`.
+/// Whether a node is rewritten: its most stale pointer, its keys, those of them that are good, and
+/// `gc_always_rewrite`.
 pub fn should_rewrite(stale: u8, keys: u64, good: u64, always: bool) -> bool {
     let bad = keys.saturating_sub(good);
     always || stale > MAX_STALE || bad.saturating_mul(2) > keys
 }
 
-/// The value of `gc_after_writeback` after a step of the controller: asks for a gc if that is switched on and the cache is half full.
+/// The value of `gc_after_writeback` after a step of the controller: asks for a gc if that is
+/// switched on and the cache is half full.
 pub fn after_writeback(flags: u8, in_use: u32) -> u8 {
     if flags == AUTO_GC_ENABLED && in_use >= AUTO_GC_IN_USE {
         flags | AUTO_GC_WANTED
@@ -53,7 +55,8 @@ pub fn after_writeback(flags: u8, in_use: u32) -> u8 {
     }
 }
 
-/// Whether a complete clean scan of the writeback thread has to force a gc, and the value to store then.
+/// Whether a complete clean scan of the writeback thread has to force a gc, and the value to store
+/// then.
 pub fn take_after_writeback(flags: u8) -> Option<u8> {
     (flags == AUTO_GC_ENABLED | AUTO_GC_WANTED).then_some(AUTO_GC_ENABLED)
 }

@@ -2,12 +2,12 @@
 
 //! Which journal entries are still needed. C: the `journal.pin` fifo of `journal.c`.
 //!
-//! Every open entry has a count: one while it is the current entry, one per insert that waits for it, and one per dirty node
-//! of the index that holds keys of it. The oldest entry with a count is `last_seq` of the next entry written: everything before
-//! it may be overwritten on disk.
+//! Every open entry has a count: one while it is the current entry, one per insert that waits for
+//! it, and one per dirty node of the index that holds keys of it. The oldest entry with a count is
+//! `last_seq` of the next entry written: everything before it may be overwritten on disk.
 //!
-//! Counts live in a ring indexed by sequence number. Pinning and unpinning are lock-free; opening and reclaiming are done by
-//! the holder of the journal lock.
+//! Counts live in a ring indexed by sequence number. Pinning and unpinning are lock-free; opening
+//! and reclaiming are done by the holder of the journal lock.
 
 use crate::{
     num::{
@@ -43,7 +43,8 @@ pub struct Pins<S, W> {
 }
 
 impl<W: Word, S: Deref<Target = [W]>> Pins<S, W> {
-    /// One open entry, the current one, with a count of 1: that of the newest entry found on disk, or 0.
+    /// One open entry, the current one, with a count of 1: that of the newest entry found on disk,
+    /// or 0.
     ///
     /// `slots` has at least two words, all 0; `oldest` and `newest` hold `seq`.
     /// `None` if there are fewer than two words.
@@ -96,8 +97,8 @@ impl<W: Word, S: Deref<Target = [W]>> Pins<S, W> {
         u64_from_usize(self.slots.len()).saturating_sub(self.in_use())
     }
 
-    /// Begins the next entry, with a count of 1 as the current one; the caller [unpins](Pins::unpin) the entry before it, which
-    /// is current no more. Journal lock held.
+    /// Begins the next entry, with a count of 1 as the current one; the caller
+    /// [unpins](Pins::unpin) the entry before it, which is current no more. Journal lock held.
     ///
     /// `None` if the ring is full: old entries have to be reclaimed first.
     pub fn open(&self) -> Option<u64> {
@@ -111,8 +112,8 @@ impl<W: Word, S: Deref<Target = [W]>> Pins<S, W> {
         Some(seq)
     }
 
-    /// Counts one more user of an entry that has one: the current entry under the journal lock, or any entry that the caller
-    /// has pinned already. Any context.
+    /// Counts one more user of an entry that has one: the current entry under the journal lock, or
+    /// any entry that the caller has pinned already. Any context.
     ///
     /// False if the entry is not open or has no user.
     pub fn pin(&self, seq: u64) -> bool {
@@ -133,7 +134,8 @@ impl<W: Word, S: Deref<Target = [W]>> Pins<S, W> {
         }
     }
 
-    /// Drops the oldest entries nobody needs, but never the current one; gives the oldest one left. Journal lock held.
+    /// Drops the oldest entries nobody needs, but never the current one; gives the oldest one left.
+    /// Journal lock held.
     pub fn reclaim(&self) -> u64 {
         let newest = self.newest();
         let mut oldest = self.oldest();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which journal entries found on disk are to be replayed. C: `journal_read_bucket`, `bch_journal_read` and
-//! `bch_journal_replay` in `journal.c`.
+//! Which journal entries found on disk are to be replayed. C: `journal_read_bucket`,
+//! `bch_journal_read` and `bch_journal_replay` in `journal.c`.
 
 use core::fmt;
 
@@ -19,7 +19,8 @@ pub struct SeqSpan {
 pub struct Admit {
     /// Entries to drop from the head of the list first: the new one says that they are not needed.
     pub drop_first: usize,
-    /// Where to insert the entry (after dropping), or `None` to drop it: it is there already or not needed.
+    /// Where to insert the entry (after dropping), or `None` to drop it: it is there already or not
+    /// needed.
     pub at: Option<usize>,
 }
 
@@ -69,7 +70,8 @@ impl fmt::Display for Missing {
     }
 }
 
-/// Checks that the entries of a list, ascending, are those that its last one needs; gives their number.
+/// Checks that the entries of a list, ascending, are those that its last one needs; gives their
+/// number.
 ///
 /// # Errors
 ///
@@ -94,8 +96,8 @@ pub fn check(list: &[SeqSpan]) -> Result<usize, Missing> {
     Ok(list.len())
 }
 
-/// The journal bucket to look at in step `i` of `n`: an order that meets the used part of the ring soon. The first is 0,
-/// which the search relies on when the ring has wrapped.
+/// The journal bucket to look at in step `i` of `n`: an order that meets the used part of the ring
+/// soon. The first is 0, which the search relies on when the ring has wrapped.
 pub fn probe_order(i: u32, n: u32) -> u32 {
     i.wrapping_mul(2_654_435_769).checked_rem(n).unwrap_or(0)
 }

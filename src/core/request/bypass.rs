@@ -68,8 +68,9 @@ pub struct BypassInput {
 
 /// Decides, in the order of C.
 ///
-/// `congested` gives [`super::congested::limit`], `stream` notes the request in [`super::sequential::RecentIo`] and gives the sectors of
-/// its stream. Each is called at most once, and only if the decision comes down to it: the history of streams is not touched by
+/// `congested` gives [`super::congested::limit`], `stream` notes the request in
+/// [`super::sequential::RecentIo`] and gives the sectors of its stream. Each is called at most
+/// once, and only if the decision comes down to it: the history of streams is not touched by
 /// requests that bypass for another reason, nor while neither cutoff applies.
 pub fn decide(
     input: &BypassInput,
@@ -117,7 +118,8 @@ fn by_request(input: &BypassInput) -> Option<Reason> {
     None
 }
 
-/// Whether a bypass has to force a gc: with the cache full and nothing dirty, no insert would ever trigger one again.
+/// Whether a bypass has to force a gc: with the cache full and nothing dirty, no insert would ever
+/// trigger one again.
 pub fn must_wake_gc(reason: Reason, bdev_clean: bool, gc_mark_valid: bool) -> bool {
     reason == Reason::CacheFull && bdev_clean && gc_mark_valid
 }

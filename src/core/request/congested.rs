@@ -2,10 +2,12 @@
 
 //! Whether the cache device is slow, and how much is then kept away from it.
 //!
-//! C: `bch_get_congested` in `request.c`, `bch_bbio_count_io_errors` in `io.c`, `fract_exp_two` in `util.h`.
+//! C: `bch_get_congested` in `request.c`, `bch_bbio_count_io_errors` in `io.c`, `fract_exp_two` in
+//! `util.h`.
 //!
-//! A counter of a cache set runs from `-MAX` (very congested) to 0. Each slow request lowers it by its milliseconds, each fast
-//! one and each 1024 microseconds without a slow one raise it. The lower, the shorter the streams that still use the cache.
+//! A counter of a cache set runs from `-MAX` (very congested) to 0. Each slow request lowers it by
+//! its milliseconds, each fast one and each 1024 microseconds without a slow one raise it. The
+//! lower, the shorter the streams that still use the cache.
 
 /// Range of the counter.
 pub const MAX: i32 = 1024;
@@ -53,7 +55,8 @@ fn fract_exp_two(x: u32, bits: u32) -> u32 {
     mantissa.checked_shl(x >> bits).unwrap_or(u32::MAX) >> bits
 }
 
-/// The length of a stream, in sectors, from which on it bypasses the cache; 0 if the cache is not congested.
+/// The length of a stream, in sectors, from which on it bypasses the cache; 0 if the cache is not
+/// congested.
 pub fn limit(input: &CongestedInput) -> u32 {
     if input.read_threshold_us == 0 && input.write_threshold_us == 0 {
         return 0;
@@ -75,8 +78,8 @@ pub fn limit(input: &CongestedInput) -> u32 {
 
 /// What a request that was submitted at `submit_us` and ends at `now_us` does to the counter.
 ///
-/// `threshold_us` is the one of its direction; 0 = off. C compares as signed numbers, so that a threshold above `i32::MAX` makes
-/// every request slow; here it makes none slow.
+/// `threshold_us` is the one of its direction; 0 = off. C compares as signed numbers, so that a
+/// threshold above `i32::MAX` makes every request slow; here it makes none slow.
 pub fn account(threshold_us: u32, now_us: u32, submit_us: u32, congested: i32) -> Adjust {
     let none = Adjust {
         delta: 0,

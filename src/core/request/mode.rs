@@ -31,7 +31,8 @@ pub struct WritebackInput {
 
 /// Whether a write goes to the cache alone and to the backing device later.
 ///
-/// `stripe_dirty` tells whether a stripe that the request touches has dirty data; it is only asked if that matters.
+/// `stripe_dirty` tells whether a stripe that the request touches has dirty data; it is only asked
+/// if that matters.
 pub fn should_writeback(input: &WritebackInput, stripe_dirty: impl FnOnce() -> bool) -> bool {
     if input.mode != CacheMode::Writeback || input.detaching || input.in_use > input.cutoff_sync {
         return false;

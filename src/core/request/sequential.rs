@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Detecting sequential streams. C: `check_should_bypass`, `add_sequential` and `iohash` in `request.c`.
+//! Detecting sequential streams. C: `check_should_bypass`, `add_sequential` and `iohash` in
+//! `request.c`.
 //!
-//! The last 128 streams of a device are remembered by where they ended, for 5 seconds each. A request that starts where a stream
-//! ended continues it; any other request starts a stream in the place of the least recently used one. A task that starts a new
-//! stream has the length of its last one averaged in, so that a task of many long streams bypasses from their first byte.
+//! The last 128 streams of a device are remembered by where they ended, for 5 seconds each. A
+//! request that starts where a stream ended continues it; any other request starts a stream in the
+//! place of the least recently used one. A task that starts a new stream has the length of its last
+//! one averaged in, so that a task of many long streams bypasses from their first byte.
 //!
-//! The table is a hash table with chains and a list in order of use, both of one-byte links between 128 slots, so that every
-//! lookup is short and one lock per device is enough.
+//! The table is a hash table with chains and a list in order of use, both of one-byte links between
+//! 128 slots, so that every lookup is short and one lock per device is enough.
 
 /// Streams remembered.
 const SLOTS: usize = 128;
@@ -20,7 +22,8 @@ const GOLDEN_RATIO: u64 = 0x61c8_8646_80b5_83eb;
 /// Weight of the average.
 const WEIGHT: u64 = 8;
 
-/// The history of one task, in bytes (`sequential_io` and `sequential_io_avg` of its `task_struct`).
+/// The history of one task, in bytes (`sequential_io` and `sequential_io_avg` of its
+/// `task_struct`).
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct TaskIo {
     /// Length of its current stream.
@@ -105,8 +108,8 @@ impl RecentIo {
         }
     }
 
-    /// Notes a request of `sectors` at `start`; gives the sectors of the stream by which to judge it, from the stream it
-    /// belongs to or the average of its task.
+    /// Notes a request of `sectors` at `start`; gives the sectors of the stream by which to judge
+    /// it, from the stream it belongs to or the average of its task.
     ///
     /// `now` and `lifetime` are jiffies (the lifetime is 5 seconds).
     pub fn observe(

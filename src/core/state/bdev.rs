@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The state word in the superblock of a backing device. C: `BDEV_STATE`, written in `super.c` and `writeback.c`.
+//! The state word in the superblock of a backing device. C: `BDEV_STATE`, written in `super.c` and
+//! `writeback.c`.
 
 use crate::ondisk::superblock::BdevState;
 

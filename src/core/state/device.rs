@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The life of a cached device. C: `BCACHE_DEV_CLOSING`, `BCACHE_DEV_DETACHING` and `BCACHE_DEV_UNLINK_DONE`, with
-//! `cached_dev.count`, in `super.c`.
+//! The life of a cached device. C: `BCACHE_DEV_CLOSING`, `BCACHE_DEV_DETACHING` and
+//! `BCACHE_DEV_UNLINK_DONE`, with `cached_dev.count`, in `super.c`.
 //!
 //! ```text
 //!              Attach          Attached       Detach             Flushed
@@ -11,7 +11,8 @@
 //!   any of these -- Stop --> Closing* -- LastClose --> Freed
 //! ```
 //!
-//! A device that is stopped while attached stays so until its last opener has gone: its requests are cached until then.
+//! A device that is stopped while attached stays so until its last opener has gone: its requests
+//! are cached until then.
 
 /// Where a device is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,7 +25,8 @@ pub enum DevState {
     Attached,
     /// Being detached: dirty data is written back, new writes bypass the cache.
     Detaching,
-    /// Stopped: no new openers, the sysfs directory is gone. `attached` tells whether its set has to be let go.
+    /// Stopped: no new openers, the sysfs directory is gone. `attached` tells whether its set has
+    /// to be let go.
     Closing {
         /// It was attached when it was stopped.
         attached: bool,
@@ -52,7 +54,8 @@ pub enum DevEvent {
     LastClose,
 }
 
-/// The state after an event; `None` if it is refused (or, for requests that are made twice, already fulfilled).
+/// The state after an event; `None` if it is refused (or, for requests that are made twice, already
+/// fulfilled).
 pub fn next(state: DevState, event: DevEvent) -> Option<DevState> {
     use DevEvent as E;
     use DevState::*;

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The life of a cache set. C: `CACHE_SET_RUNNING`, `CACHE_SET_UNREGISTERING` and `CACHE_SET_STOPPING` in `super.c`.
+//! The life of a cache set. C: `CACHE_SET_RUNNING`, `CACHE_SET_UNREGISTERING` and
+//! `CACHE_SET_STOPPING` in `super.c`.
 //!
 //! ```text
-//!   Starting -- Started --> Running -- Stop / Unregister --> Stopping -- DevicesGone --> Flushing -- Flushed --> Gone
-//!      | Failed (a metadata error while starting) ---------> Stopping
+//!               Started          Stop, Unregister             DevicesGone
+//!   Starting -----------> Running ---------------> Stopping --------------> Flushing
+//!      |                                              ^                        | Flushed
+//!      +---- Failed, Stop ----------------------------+                        +------> Gone
 //! ```
 //!
-//! That the set does no more I/O (`CACHE_SET_IO_DISABLE`) is no state of its own: it can begin in any of them and
-//! has no end. An error in `Running` disables I/O and unregisters.
+//! That the set does no more I/O (`CACHE_SET_IO_DISABLE`) is no state of its own: it can begin in
+//! any of them and has no end. An error in `Running` disables I/O and unregisters.
 
 /// Where a cache set is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,8 +20,8 @@ pub enum SetState {
     Starting,
     /// In use.
     Running,
-    /// Waiting for its devices to go. `detach` tells whether cached devices are detached, with their dirty data
-    /// written back, or only stopped.
+    /// Waiting for its devices to go. `detach` tells whether cached devices are detached, with
+    /// their dirty data written back, or only stopped.
     Stopping {
         /// Unregistered, not just stopped.
         detach: bool,
@@ -46,7 +49,8 @@ pub enum SetEvent {
     Flushed,
 }
 
-/// The state after an event; `None` if it is refused (or, for requests that are made twice, already fulfilled).
+/// The state after an event; `None` if it is refused (or, for requests that are made twice, already
+/// fulfilled).
 pub fn next(state: SetState, event: SetEvent) -> Option<SetState> {
     use SetEvent as E;
     use SetState::*;

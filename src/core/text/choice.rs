@@ -30,7 +30,8 @@ pub const ERROR_ACTIONS: Choices = Choices(&["unregister", "panic"]);
 pub const BDEV_STATES: Choices = Choices(&["no cache", "clean", "dirty", "inconsistent"]);
 
 impl Choices {
-    /// All words with the current one in brackets, without a newline. A number outside the list marks none.
+    /// All words with the current one in brackets, without a newline. A number outside the list
+    /// marks none.
     pub const fn show(&self, current: usize) -> Shown {
         Shown {
             words: self.0,
@@ -38,7 +39,8 @@ impl Choices {
         }
     }
 
-    /// The number of the word that a user wrote: exact, case sensitive, with or without one newline at the end.
+    /// The number of the word that a user wrote: exact, case sensitive, with or without one newline
+    /// at the end.
     pub fn find(&self, buf: &[u8]) -> Option<usize> {
         let text = text_of(buf);
         let word = text.strip_suffix(b"\n").unwrap_or(text);

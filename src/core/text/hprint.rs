@@ -6,8 +6,8 @@ use core::fmt;
 
 /// A number of bytes (or of anything) that prints as in C's sysfs files: `4.0M`, `0.5k`, `-73.2k`.
 ///
-/// The value is divided by 1024 at least once and until it is below 1000, so plain bytes are never printed; the digit
-/// after the point is truncated.
+/// The value is divided by 1024 at least once and until it is below 1000, so plain bytes are never
+/// printed; the digit after the point is truncated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HPrint(pub i64);
 

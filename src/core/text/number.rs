@@ -61,12 +61,13 @@ fn is_end(rest: &[u8]) -> bool {
     matches!(rest, [] | [b'\n'])
 }
 
-/// An unsigned decimal number by the rules of `kstrtoul`: an optional `+`, digits, an optional newline.
+/// An unsigned decimal number by the rules of `kstrtoul`: an optional `+`, digits, an optional
+/// newline.
 ///
 /// # Errors
 ///
-/// [`ParseError::Range`] if the digits exceed 64 bits, whatever follows them; else [`ParseError::Invalid`] for
-/// any other deviation.
+/// [`ParseError::Range`] if the digits exceed 64 bits, whatever follows them; else
+/// [`ParseError::Invalid`] for any other deviation.
 pub fn parse_u64(buf: &[u8]) -> Result<u64, ParseError> {
     let text = text_of(buf);
     let d = digits(text.strip_prefix(b"+").unwrap_or(text));
@@ -79,7 +80,8 @@ pub fn parse_u64(buf: &[u8]) -> Result<u64, ParseError> {
     }
 }
 
-/// A number as [`parse_u64`] reads it, forced into `lo..=hi` (out of range is no error in bcache's sysfs files).
+/// A number as [`parse_u64`] reads it, forced into `lo..=hi` (out of range is no error in bcache's
+/// sysfs files).
 ///
 /// If `lo > hi`, the order of C's `clamp` decides: at or above `hi` gives `hi`, else `lo`.
 ///
@@ -110,7 +112,8 @@ pub fn parse_bool(buf: &[u8]) -> Result<bool, ParseError> {
     Ok(parse_u64(buf)? != 0)
 }
 
-/// A switch that C reads through an `int`: on if the low 32 bits are not 0 (`io_disable` of a cached device).
+/// A switch that C reads through an `int`: on if the low 32 bits are not 0 (`io_disable` of a
+/// cached device).
 ///
 /// # Errors
 ///
@@ -119,13 +122,13 @@ pub fn parse_int_truth(buf: &[u8]) -> Result<bool, ParseError> {
     Ok(parse_u64(buf)? & 0xffff_ffff != 0)
 }
 
-/// A size in bytes: digits, optionally one of `k m g t p e z y` (any case, powers of 1024; C counts both `z` and
-/// `y` as 1024^7), optionally a newline. Nothing at all, or only a newline, is 0.
+/// A size in bytes: digits, optionally one of `k m g t p e z y` (any case, powers of 1024; C counts
+/// both `z` and `y` as 1024^7), optionally a newline. Nothing at all, or only a newline, is 0.
 ///
 /// # Errors
 ///
-/// [`ParseError::Invalid`] for any other text, and for a number too large: with a suffix the size has to stay
-/// below 2^63. Digits beyond 64 bits are refused too, where C takes 2^64 - 1.
+/// [`ParseError::Invalid`] for any other text, and for a number too large: with a suffix the size
+/// has to stay below 2^63. Digits beyond 64 bits are refused too, where C takes 2^64 - 1.
 pub fn parse_size(buf: &[u8]) -> Result<u64, ParseError> {
     let d = digits(text_of(buf));
     let value = d.value.ok_or(ParseError::Invalid)?;

@@ -10,8 +10,8 @@ const NIBBLES: usize = 32;
 /// Characters that C wants to have looked at; dashes and colons count, so 16 digits pass.
 const ENOUGH: usize = 16;
 
-/// Reads a UUID: hexadecimal digits of any case among `-` and `:`, at most 32 of them, up to the first character that is
-/// neither. Missing digits are 0.
+/// Reads a UUID: hexadecimal digits of any case among `-` and `:`, at most 32 of them, up to the
+/// first character that is neither. Missing digits are 0.
 ///
 /// `None` if fewer than 16 characters were usable (C: EINVAL).
 pub fn parse_set_uuid(buf: &[u8]) -> Option<[u8; 16]> {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Full speed while a cache set is idle. C: `idle_counter_exceeded` and `set_at_max_writeback_rate` in `writeback.c`,
-//! `quit_max_writeback_rate` in `request.c`.
+//! Full speed while a cache set is idle. C: `idle_counter_exceeded` and `set_at_max_writeback_rate`
+//! in `writeback.c`, `quit_max_writeback_rate` in `request.c`.
 //!
-//! Each rate update of a dirty device counts up, each request to any cached device of the set starts over. After
-//! `6 * n * n` counts with `n` attached devices the rate goes to the maximum until the next request.
+//! Each rate update of a dirty device counts up, each request to any cached device of the set
+//! starts over. After `6 * n * n` counts with `n` attached devices the rate goes to the maximum
+//! until the next request.
 
 use crate::sync::Word;
 
@@ -45,8 +46,8 @@ impl<W: Word> Idle<W> {
 
     /// A request arrives at a cached device of the set.
     ///
-    /// True if it ends the idle time: the caller sets the rate of every cached device of the set to [`QUIT_RATE`].
-    /// Writes shared memory only if the set was about to be idle.
+    /// True if it ends the idle time: the caller sets the rate of every cached device of the set to
+    /// [`QUIT_RATE`]. Writes shared memory only if the set was about to be idle.
     pub fn note_io(&self) -> bool {
         if self.counter.load() != 0 {
             self.counter.swap(0);
@@ -59,11 +60,13 @@ impl<W: Word> Idle<W> {
         self.at_max.load() != 0
     }
 
-    /// A rate update of a dirty device. If the set has been idle for long enough, `raise` has to set the rate of the device
-    /// to [`MAX_RATE`] and its terms (proportional, integral, change) to 0.
+    /// A rate update of a dirty device. If the set has been idle for long enough, `raise` has to
+    /// set the rate of the device to [`MAX_RATE`] and its terms (proportional, integral, change) to
+    /// 0.
     ///
-    /// True if the controller has nothing to do in this round. False without `raise` if the set is not idle, and after it
-    /// if a request arrived meanwhile: then the controller's step overwrites the rate.
+    /// True if the controller has nothing to do in this round. False without `raise` if the set is
+    /// not idle, and after it if a request arrived meanwhile: then the controller's step overwrites
+    /// the rate.
     ///
     /// Counts once more after `raise`, as C does: the time to the maximum depends on it.
     pub fn set_at_max(&self, gate: &MaxGate, raise: impl FnOnce()) -> bool {

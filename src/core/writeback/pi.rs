@@ -2,12 +2,14 @@
 
 //! The controller that sets the writeback rate. C: `__update_writeback_rate` in `writeback.c`.
 //!
-//! Every few seconds it compares the dirty sectors of a device with a target (the device's share of a percentage of the
-//! cache) and sets the rate to the sum of a proportional and an integral term. When much of the cache is in use by few
-//! dirty sectors, the proportional term is replaced by one that grows with the fragmentation.
+//! Every few seconds it compares the dirty sectors of a device with a target (the device's share of
+//! a percentage of the cache) and sets the rate to the sum of a proportional and an integral term.
+//! When much of the cache is in use by few dirty sectors, the proportional term is replaced by one
+//! that grows with the fragmentation.
 //!
-//! For every input in range the results are those of C. Out of range C truncates to 32 bits and may divide by zero; here
-//! all arithmetic is 64-bit and saturates, and the rate lies in `1..=i32::MAX`.
+//! For every input in range the results are those of C. Out of range C truncates to 32 bits and may
+//! divide by zero; here all arithmetic is 64-bit and saturates, and the rate lies in
+//! `1..=i32::MAX`.
 
 use crate::arith::{
     clock_diff,
@@ -109,7 +111,8 @@ pub struct PiOutput {
 
 /// How many dirty sectors the device may have (C: `__calc_target_rate`).
 ///
-/// A device of no known share (C would divide by zero if the sum of all sectors is 0) gets the smallest.
+/// A device of no known share (C would divide by zero if the sum of all sectors is 0) gets the
+/// smallest.
 pub fn target(input: &PiInput) -> u64 {
     let bucket = u64::from(input.bucket_sectors);
     let cache = input
@@ -170,8 +173,8 @@ pub fn step(state: &mut PiState, input: &PiInput) -> PiOutput {
         proportional = proportional.max(term);
     }
 
-    // The integral shrinks only while it is positive, and grows only while the thread keeps up: it is not wound up where
-    // it has no effect.
+    // The integral shrinks only while it is positive, and grows only while the thread keeps up: it
+    // is not wound up where it has no effect.
     if (error < 0 && state.integral > 0) || (error > 0 && keeping_up(input)) {
         let grown = error.saturating_mul(i64::from(input.update_seconds));
         state.integral = state.integral.saturating_add(grown);
@@ -190,8 +193,8 @@ pub fn step(state: &mut PiState, input: &PiInput) -> PiOutput {
     }
 }
 
-/// Forces a sum of terms into the legal rates. The minimum is at least 1 and at most `i32::MAX`, and wins over the
-/// maximum.
+/// Forces a sum of terms into the legal rates. The minimum is at least 1 and at most `i32::MAX`,
+/// and wins over the maximum.
 fn clamp_rate(sum: i64, minimum: u32) -> u32 {
     let lo = i64::from(minimum).clamp(1, i64::from(i32::MAX));
     let rate = sum.min(i64::from(RATE_MAX)).max(lo);

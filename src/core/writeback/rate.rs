@@ -17,10 +17,12 @@ const SECOND: u64 = 1_000_000_000;
 const AHEAD: u64 = SECOND * 5 / 2;
 /// How far behind the thread may fall before the backlog is forgotten.
 const BEHIND: u64 = SECOND * 2;
-/// More than any delay that matters, small enough that the comparisons of the clock stay unambiguous.
+/// More than any delay that matters, small enough that the comparisons of the clock stay
+/// unambiguous.
 const FAR: u64 = 1 << 61;
 
-/// When the next writeback of a device is due. Used by the writeback thread alone; others read a copy of `next_ns`.
+/// When the next writeback of a device is due. Used by the writeback thread alone; others read a
+/// copy of `next_ns`.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct RateLimiter {
     /// Nanoseconds of the local clock.
@@ -38,9 +40,11 @@ impl RateLimiter {
         self.next_ns = now_ns;
     }
 
-    /// Accounts for `done` sectors and gives the jiffies (of `hz` a second) to sleep before the next ones.
+    /// Accounts for `done` sectors and gives the jiffies (of `hz` a second) to sleep before the
+    /// next ones.
     ///
-    /// A rate of 0 counts as 1. A delay below one jiffy is not slept but stays accounted for. At most 2.5 seconds.
+    /// A rate of 0 counts as 1. A delay below one jiffy is not slept but stays accounted for. At
+    /// most 2.5 seconds.
     pub fn next_delay(&mut self, now_ns: u64, rate: u32, done: u64, hz: u32) -> u32 {
         let rate = NonZeroU64::from(NonZeroU32::new(rate).unwrap_or(NonZeroU32::MIN));
         // floor(done * SECOND / rate) without overflow: the rest is below 2^32 * SECOND.
@@ -64,7 +68,8 @@ impl RateLimiter {
         u32_from_u64_sat(wait.checked_div(jiffy).unwrap_or(wait))
     }
 
-    /// Milliseconds until the next writeback, negative when overdue (`next io` of `writeback_rate_debug`).
+    /// Milliseconds until the next writeback, negative when overdue (`next io` of
+    /// `writeback_rate_debug`).
     pub fn next_io_ms(&self, now_ns: u64) -> i64 {
         clock_diff(self.next_ns, now_ns) / 1_000_000
     }

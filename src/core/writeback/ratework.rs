@@ -2,25 +2,28 @@
 
 //! Arming, running and stopping the work that updates the writeback rate.
 //!
-//! C: `update_writeback_rate` in `writeback.c`, `cancel_writeback_rate_update_dwork` and its callers in `super.c`, and the store
-//! of `writeback_percent` in `sysfs.c`.
+//! C: `update_writeback_rate` in `writeback.c`, `cancel_writeback_rate_update_dwork` and its
+//! callers in `super.c`, and the store of `writeback_percent` in `sysfs.c`.
 //!
-//! The work re-arms itself as long as the device is attached. It touches the cache set, so the set must not be freed while
-//! it runs or may run again. C decides this by two flags that several contexts read and write without a common lock, and a
-//! store to `writeback_percent` can arm the work again between its cancellation and the end of the detach. Here everything
-//! is decided under one lock by one table:
+//! The work re-arms itself as long as the device is attached. It touches the cache set, so the set
+//! must not be freed while it runs or may run again. C decides this by two flags that several
+//! contexts read and write without a common lock, and a store to `writeback_percent` can arm the
+//! work again between its cancellation and the end of the detach. Here everything is decided under
+//! one lock by one table:
 //!
-//! | phase    | arm        | work begins | work ends     | stop                                        |
-//! |----------|------------|-------------|---------------|---------------------------------------------|
-//! | Idle     | -> Armed, queue | skip   | -             | -> Stopping                                 |
-//! | Armed    | nothing    | body runs   | queue, or -> Idle if the body gives up | -> Stopping        |
-//! | Stopping | refused    | skip        | not queued    | waits for the body, cancels, -> Stopped     |
-//! | Stopped  | refused    | skip        | -             | nothing                                     |
+//! | phase    | arm             | work begins | work ends      | stop                         |
+//! |----------|-----------------|-------------|----------------|------------------------------|
+//! | Idle     | Armed, queued   | skipped     | -              | Stopping                     |
+//! | Armed    | nothing         | body runs   | queued or Idle | Stopping                     |
+//! | Stopping | refused         | skipped     | not queued     | waits for the body, cancels: |
+//! |          |                 |             |                | Stopped                      |
+//! | Stopped  | refused         | skipped     | -              | nothing                      |
 //!
 //! `Armed` is C's `BCACHE_DEV_WB_RUNNING`; [`RateState::in_body`] is `BCACHE_DEV_RATE_DW_RUNNING`.
 //! There is no way back from `Stopping`: the next attachment of the device has a work of its own.
 //!
-//! The source is checked by loom over all interleavings (`tests/model`), with seeded faults that must be found.
+//! The source is checked by loom over all interleavings (`tests/model`), with seeded faults that
+//! must be found.
 
 /// Where the work of one attachment is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -83,8 +86,9 @@ pub trait Platform {
 
     /// Takes the work off the queue if it is there. No lock is held; may sleep.
     ///
-    /// The protocol needs no more than that. In the kernel it has to be the synchronous kind that also keeps the work from
-    /// being queued again (`disable_delayed_work_sync`), so that the memory of the work may be freed afterwards.
+    /// The protocol needs no more than that. In the kernel it has to be the synchronous kind that
+    /// also keeps the work from being queued again (`disable_delayed_work_sync`), so that the
+    /// memory of the work may be freed afterwards.
     fn cancel(&self);
 
     /// Wakes [`Self::wait_until`]. Called without the lock.
@@ -115,7 +119,8 @@ impl<P: Platform> RateWork<P> {
         self.platform.locked(|s| s.phase)
     }
 
-    /// Arms the work (attach, and a store to `writeback_percent`). Any context in which the lock may be taken.
+    /// Arms the work (attach, and a store to `writeback_percent`). Any context in which the lock
+    /// may be taken.
     ///
     /// True if it is armed now, by this call or before; false if it is being stopped.
     pub fn arm(&self) -> bool {
@@ -130,10 +135,11 @@ impl<P: Platform> RateWork<P> {
         })
     }
 
-    /// The work function: runs `body` if the work is armed, and queues the work again if `body` says so.
+    /// The work function: runs `body` if the work is armed, and queues the work again if `body`
+    /// says so.
     ///
-    /// `body` may touch whatever is freed after [`Self::stop`]. If it gives `false` (the set does no more I/O), the work is
-    /// idle until it is armed again.
+    /// `body` may touch whatever is freed after [`Self::stop`]. If it gives `false` (the set does
+    /// no more I/O), the work is idle until it is armed again.
     pub fn run(&self, body: impl FnOnce() -> bool) {
         if !self.begin() {
             return;
@@ -175,10 +181,11 @@ impl<P: Platform> RateWork<P> {
         self.platform.wake();
     }
 
-    /// Stops the work for good: when this returns, the body does not run, will not run, and the work is not queued.
+    /// Stops the work for good: when this returns, the body does not run, will not run, and the
+    /// work is not queued.
     ///
-    /// May sleep for as long as the body takes. May be called more than once and by several contexts; each returns only when
-    /// the work is over. Must not be called from the body.
+    /// May sleep for as long as the body takes. May be called more than once and by several
+    /// contexts; each returns only when the work is over. Must not be called from the body.
     pub fn stop(&self) {
         self.platform.locked(|s| {
             if s.phase != Phase::Stopped {

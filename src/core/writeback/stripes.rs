@@ -2,10 +2,11 @@
 
 //! Stripes: the pieces of a device by which dirty data is counted.
 //!
-//! C: `bcache_device_init` in `super.c`, `offset_to_stripe` in `writeback.h`, `bcache_dev_sectors_dirty_add` in `writeback.c`.
+//! C: `bcache_device_init` in `super.c`, `offset_to_stripe` in `writeback.h`,
+//! `bcache_dev_sectors_dirty_add` in `writeback.c`.
 //!
-//! All in 64 bits and for every stripe size; C masks with `stripe_size - 1` and multiplies in 32 bits, which is wrong for
-//! sizes that are no power of two and beyond 2 TiB.
+//! All in 64 bits and for every stripe size; C masks with `stripe_size - 1` and multiplies in 32
+//! bits, which is wrong for sizes that are no power of two and beyond 2 TiB.
 
 use crate::{
     arith::div_ceil,

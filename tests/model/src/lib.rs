@@ -3,7 +3,8 @@
 //! Model and property tests of `bcache_core`; see `tests/`.
 //!
 //! * `controller.rs`, `limiter.rs`: against independent models in the integer widths of C;
-//! * `loom_*.rs`: the shared-memory protocols over all interleavings (within a bound of preemptions);
+//! * `loom_*.rs`: the shared-memory protocols over all interleavings (with up to 3
+//!   preemptions);
 //! * `props.rs`: against plain models, and that no input makes anything panic.
 
 /// Random numbers for reproducible tests (xorshift64*).
@@ -28,7 +29,8 @@ impl Rng {
         self.next() % n
     }
 
-    /// A number of `0..=max` near the edges: of the range, of the widths of integers, or of any magnitude.
+    /// A number of `0..=max` near the edges: of the range, of the widths of integers, or of any
+    /// magnitude.
     pub fn edgy(&mut self, max: u64) -> u64 {
         let near = self.below(4);
         let v = match self.below(6) {
@@ -48,8 +50,9 @@ impl Rng {
 
 /// What went wrong in any interleaving of a loom test.
 ///
-/// A panic in the middle of an interleaving would abort the test, so the tests note what they see here and look at it when
-/// all interleavings are through. Not one of loom's types: it keeps its value from one interleaving to the next.
+/// A panic in the middle of an interleaving would abort the test, so the tests note what they see
+/// here and look at it when all interleavings are through. Not one of loom's types: it keeps its
+/// value from one interleaving to the next.
 #[derive(Clone, Default)]
 pub struct Seen(std::sync::Arc<std::sync::Mutex<std::collections::BTreeSet<&'static str>>>);
 

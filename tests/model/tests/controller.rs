@@ -148,7 +148,8 @@ fn div_s64(a: i64, b: i64) -> Option<i64> {
     a.checked_div(i64::from(fit::<i64, i32>(b)?))
 }
 
-/// `__calc_target_rate`, line by line in the types of C; `None` where one of them overflows or a divisor is 0.
+/// `__calc_target_rate`, line by line in the types of C; `None` where one of them overflows or a
+/// divisor is 0.
 fn target_in_c(i: &PiInput) -> Option<u64> {
     let nbuckets_times_size = i.nbuckets.checked_mul(u64::from(i.bucket_sectors))?;
     let cache_sectors: u64 = nbuckets_times_size.checked_sub(i.flash_dirty)?;
@@ -193,7 +194,8 @@ fn in_c(i: &PiInput, integral: &mut i64) -> Option<PiOutput> {
     let sum: i32 = fit(proportional_scaled.checked_add(integral_scaled)?)?;
     let (lo, hi): (i32, i32) = (fit(i.minimum)?, 1_000_000_000);
     if lo < 1 || (lo > hi && sum >= hi) {
-        // sysfs refuses 0. With the minimum above the maximum C lets the maximum win here; we let the minimum.
+        // sysfs refuses 0. With the minimum above the maximum C lets the maximum win here; we let
+        // the minimum.
         return None;
     }
     let new_rate = if sum >= hi {
@@ -328,7 +330,8 @@ fn never_out_of_bounds() {
     println!("{in_range} of 100000 wild inputs in range for C");
 }
 
-/// A closed loop: the controller brings the dirty data of a device to its target, and keeps it there.
+/// A closed loop: the controller brings the dirty data of a device to its target, and keeps it
+/// there.
 #[test]
 fn converges() {
     let v = &VECTORS[0];

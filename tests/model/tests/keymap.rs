@@ -122,7 +122,8 @@ fn sector() -> impl Strategy<Value = u64> {
 
 fn key() -> impl Strategy<Value = Key> {
     let size = prop_oneof![4 => 1..4u32, 3 => Just(8u32), 1 => 1..64u32, 1 => 100..300u32];
-    // Place 0..3: the cache sectors go along with those of the device, so that neighbours can be joined.
+    // Place 0..3: the cache sectors go along with those of the device, so that neighbours can be
+    // joined.
     (
         0..INODES as u32,
         sector(),
@@ -246,7 +247,8 @@ fn run(ops: &[Op]) {
             dry = *d;
         }
         if dry {
-            // A twin that runs dry at once: either it succeeds like the other, or nothing happens to it.
+            // A twin that runs dry at once: either it succeeds like the other, or nothing happens
+            // to it.
             let mut twin = Map::new(VecChunks::default());
             for k in &map {
                 twin.insert(k, 0, |_| ()).unwrap();
@@ -345,7 +347,8 @@ fn appending_fills_chunks() {
     );
 }
 
-/// Keys of 4 sectors that follow each other everywhere but are not joined: each is a bucket of its own.
+/// Keys of 4 sectors that follow each other everywhere but are not joined: each is a bucket of its
+/// own.
 fn touching(n: u64) -> Map {
     let mut map = Map::new(VecChunks::default());
     for i in 0..n {

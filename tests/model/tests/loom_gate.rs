@@ -123,7 +123,8 @@ fn gate_faults_are_found() {
     assert_eq!(no_close, [USED]);
 }
 
-/// An insert pins entry 7 while the journal goes on to entry 8 and reclaims: entry 7 stays until the insert is done.
+/// An insert pins entry 7 while the journal goes on to entry 8 and reclaims: entry 7 stays until
+/// the insert is done.
 #[test]
 fn pins() {
     let wrong = check(|seen| {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The rate work over all interleavings of the work, a store to `writeback_percent` and the end of the attachment.
+//! The rate work over all interleavings of the work, a store to `writeback_percent` and the end of
+//! the attachment.
 //!
-//! What has to hold when `stop` has returned and the cache set is freed: the body does not run, the work is not queued, and
-//! nobody queues it any more. Each seeded fault must be found.
+//! What has to hold when `stop` has returned and the cache set is freed: the body does not run, the
+//! work is not queued, and nobody queues it any more. Each seeded fault must be found.
 
 use bcache_core::writeback::ratework::{Fault, Phase, Platform, RateState, RateWork};
 use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
@@ -212,7 +213,8 @@ fn two_stops() {
     assert_eq!(wrong, [""; 0]);
 }
 
-/// A body that gave up (I/O was disabled) leaves the work idle, and a store arms it again. In C it stays dead.
+/// A body that gave up (I/O was disabled) leaves the work idle, and a store arms it again. In C it
+/// stays dead.
 #[test]
 fn gives_up_and_is_armed_again() {
     let wrong = check(|seen| {
