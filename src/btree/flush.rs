@@ -87,7 +87,7 @@ impl CacheSet {
             flusher.wait.wake_all();
         } else {
             // An error shows in the state of the set.
-            drop(self.leaf_write(leaf));
+            let _ = self.leaf_write(leaf);
         }
     }
 
@@ -153,7 +153,7 @@ impl CacheSet {
     pub(crate) fn btree_flush_oldest(&self, seq: u64) {
         // What an error leads to is up to the journal's own look at the state of the set.
         let pins = |leaf: &Leaf| leaf.pin_seq() != NO_PIN && leaf.pin_seq() <= seq;
-        drop(self.flush_leaves(pins));
+        let _ = self.flush_leaves(pins);
     }
 
     /// Writes everything that is pending. May sleep.

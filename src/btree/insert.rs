@@ -94,7 +94,7 @@ impl CacheSet {
         drop(state);
         if room && words > SET_WORDS_MOST {
             // An error shows in the state of the set.
-            drop(self.leaf_write(leaf));
+            let _ = self.leaf_write(leaf);
         } else if words > SET_WORDS {
             self.queue_leaf(leaf);
         }

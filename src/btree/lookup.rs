@@ -84,15 +84,4 @@ impl CacheSet {
         }
         Ok(())
     }
-
-    /// Calls `f` for all keys of a device in order, until it gives `false`. May sleep, reads what is not in
-    /// memory. As [`CacheSet::btree_lookup`] otherwise.
-    pub(crate) fn btree_for_each_leaf_key(
-        &self,
-        inode: u32,
-        f: &mut dyn FnMut(&Key) -> bool,
-    ) -> Result {
-        let (from, end) = (Pos::new(inode, 0), Pos::new(inode, Pos::MAX.sector));
-        self.btree_lookup(from, end, false, f)
-    }
 }

@@ -8,9 +8,16 @@ use super::{
     store, //
 };
 use crate::cache_set::CacheSet;
-use bcache_kernel::sysfs::{
-    Attr,
-    SysfsObject, //
+use bcache_core::{
+    num::usize_from_u32,
+    time_stats, //
+};
+use bcache_kernel::{
+    sysfs::{
+        Attr,
+        SysfsObject, //
+    },
+    time::local_clock_ns, //
 };
 use kernel::{
     prelude::*,
@@ -40,8 +47,52 @@ macro_rules! set_bool {
     };
 }
 
+/// One number of the time statistics of a btree operation.
+macro_rules! timed {
+    ($name:literal, $what:ident, $number:ident($unit:ident)) => {
+        ro_num!($name, |o| o
+            .0
+            .btree
+            .times
+            .$what
+            .with(|t| t.$number(time_stats::$unit)))
+    };
+    ($name:literal, $what:ident, last, $unit:ident) => {
+        ro_num!($name, |o| o
+            .0
+            .btree
+            .times
+            .$what
+            .with(|t| t.last(local_clock_ns(), time_stats::$unit)))
+    };
+}
+
 impl SysfsObject for Internal {
     const ATTRS: &'static [Attr<Self>] = &[
+        timed!(c"btree_gc_average_frequency_sec", gc, average_frequency(SEC)),
+        timed!(c"btree_gc_average_duration_ms", gc, average_duration(MS)),
+        timed!(c"btree_gc_max_duration_ms", gc, max_duration(MS)),
+        timed!(c"btree_gc_last_sec", gc, last, SEC),
+        timed!(c"btree_split_average_frequency_sec", split, average_frequency(SEC)),
+        timed!(c"btree_split_average_duration_us", split, average_duration(US)),
+        timed!(c"btree_split_max_duration_us", split, max_duration(US)),
+        timed!(c"btree_split_last_sec", split, last, SEC),
+        timed!(c"btree_sort_average_frequency_ms", sort, average_frequency(MS)),
+        timed!(c"btree_sort_average_duration_us", sort, average_duration(US)),
+        timed!(c"btree_sort_max_duration_us", sort, max_duration(US)),
+        timed!(c"btree_sort_last_ms", sort, last, MS),
+        timed!(c"btree_read_average_frequency_ms", read, average_frequency(MS)),
+        timed!(c"btree_read_average_duration_us", read, average_duration(US)),
+        timed!(c"btree_read_max_duration_us", read, max_duration(US)),
+        timed!(c"btree_read_last_ms", read, last, MS),
+        Attr::wo(
+            c"prune_cache",
+            store!(|o, text| {
+                let nr = fmt::clamped(text, 0, u32::MAX)?;
+                o.0.btree_shrink(usize_from_u32(nr));
+                Ok(())
+            }),
+        ),
         ro_num!(c"active_journal_entries", |o| o.0.journal.active_entries()),
         ro_num!(c"btree_nodes", |o| o.0.btree.gc.nodes()),
         ro_num!(c"btree_used_percent", |o| o.0.btree_used_percent()),

@@ -114,6 +114,7 @@ impl SysfsObject for CacheSet {
                 set.count.writeback_keys_done.put(0);
                 set.count.writeback_keys_failed.put(0);
                 set.stats.clear_total();
+                set.gc_clear_stats();
                 Ok(())
             }),
         ),
