@@ -7,7 +7,6 @@
 
 use crate::{
     attach::Attachment,
-    cache_set::CacheSet,
     flag::{Num, Num64}, //
 };
 use bcache_core::{
@@ -229,12 +228,5 @@ impl Attachment {
             change: rate.change.load(Relaxed),
             next_io_ms: limiter.next_io_ms(time::local_clock_ns()),
         }
-    }
-}
-
-impl CacheSet {
-    /// True if the set is at full writeback speed because nothing else happens.
-    pub(crate) fn at_max_writeback_rate(&self) -> bool {
-        self.idle.0.at_max()
     }
 }

@@ -41,6 +41,8 @@ impl CachedDev {
 
     /// What `writeback_rate_debug` shows.
     pub(crate) fn rate_debug(&self) -> RateDebug {
-        self.att.load_with(|att| att.rate_debug()).unwrap_or_default()
+        self.att
+            .load_with(|att| att.rate_debug())
+            .unwrap_or_default()
     }
 }
