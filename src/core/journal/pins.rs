@@ -141,8 +141,10 @@ impl<W: Word, S: Deref<Target = [W]>> Pins<S, W> {
         let mut oldest = self.oldest();
         while oldest < newest && self.slot(oldest).is_some_and(|n| n.load() == 0) {
             oldest = oldest.saturating_add(1);
+            // Stored before the next count is looked at: whoever gives back the last count of that
+            // entry later sees that it is the oldest, and says so.
+            self.oldest.swap(oldest);
         }
-        self.oldest.swap(oldest);
         oldest
     }
 }

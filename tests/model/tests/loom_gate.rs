@@ -3,7 +3,7 @@
 //! The gate and the journal pins over all interleavings.
 
 use bcache_core::gate::Gate;
-use bcache_core::journal::pins::Pins;
+use bcache_core::journal::pins::{Pins, Unpinned};
 use bcache_core::sync::{Event, Word};
 use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use loom::sync::{Arc, Condvar, Mutex};
@@ -147,6 +147,32 @@ fn pins() {
         insert.join().unwrap();
         seen.expect(pins.reclaim() == 8, "not reclaimed");
         seen.expect(pins.in_use() == 1, "in use");
+    });
+    assert_eq!(wrong, [""; 0]);
+}
+
+/// Entries 7 and 8 lose their pins while the journal waits for room: it is woken for the last one.
+#[test]
+fn reclaimer_is_woken() {
+    let wrong = check(|seen| {
+        let slots: Vec<W> = (0..4).map(|_| W::new()).collect();
+        let pins = Pins::new(slots, W::new(), W::new(), 7).unwrap();
+        let shared = Arc::new((pins, Sleep(Mutex::new(()), Condvar::new())));
+        seen.expect(shared.0.open() == Some(8), "not opened");
+        seen.expect(shared.0.open() == Some(9), "not opened");
+        let unpin = |seq| {
+            let shared = shared.clone();
+            loom::thread::spawn(move || {
+                if shared.0.unpin(seq) == Unpinned::LastOfOldest {
+                    shared.1.wake_all();
+                }
+            })
+        };
+        let (a, b) = (unpin(7), unpin(8));
+        // A lost wake-up is a deadlock here.
+        shared.1.wait_until(|| shared.0.reclaim() == 9);
+        a.join().unwrap();
+        b.join().unwrap();
     });
     assert_eq!(wrong, [""; 0]);
 }
