@@ -247,9 +247,7 @@ impl Bdev {
     pub fn name(&self) -> BdevName {
         let mut buf = [0u8; 32];
         // SAFETY: By the type invariant the device lives; the buffer has the size that is passed.
-        let len = unsafe {
-            bch::bdev_print_name(self.raw(), buf.as_mut_ptr().cast(), buf.len())
-        };
+        let len = unsafe { bch::bdev_print_name(self.raw(), buf.as_mut_ptr().cast(), buf.len()) };
         BdevName {
             buf,
             len: usize::try_from(len).unwrap_or(0),

@@ -18,6 +18,7 @@ use super::{
     SECTOR_SHIFT, //
 };
 use crate::bindings as bch;
+use bcache_core::num;
 use core::{
     marker::PhantomData,
     mem::{
@@ -79,13 +80,14 @@ impl<T: EndIo> BioSet<T> {
     /// `ENOMEM`.
     pub fn new(min_pool: u32, bvecs: bool) -> Result<Pin<KBox<BioSet<T>>>> {
         const { Self::ALIGNED };
-        let front_pad = offset_of!(Padded<T>, bio) as c_uint;
+        let front_pad = num::u32_from_usize_sat(offset_of!(Padded<T>, bio));
         // The rescuer runs bios that one `submit_bio` of ours has queued behind the one that waits
         // for memory: without it two clones per request could deadlock.
         let mut flags = bindings::BIOSET_NEED_RESCUER;
         if bvecs {
             flags |= bindings::BIOSET_NEED_BVECS;
         }
+        let flags = c_int::try_from(flags)?;
         KBox::try_pin_init(
             try_pin_init!(BioSet {
                 set <- Opaque::try_ffi_init(|p: *mut bindings::bio_set| {
@@ -93,7 +95,7 @@ impl<T: EndIo> BioSet<T> {
                     // has undone everything.
                     to_result(unsafe {
                         ptr::write_bytes(p, 0, 1);
-                        bindings::bioset_init(p, min_pool.max(1), front_pad, flags as c_int)
+                        bindings::bioset_init(p, min_pool.max(1), front_pad, flags)
                     })
                 }),
                 live: Atomic::new(0),
@@ -150,13 +152,17 @@ impl<T: EndIo> BioSet<T> {
         sector: u64,
         data: T,
     ) -> OwnedBio<T> {
-        let nr = if self.bvecs { nr_pages.min(MAX_VECS) } else { 0 };
+        let nr = if self.bvecs {
+            nr_pages.min(MAX_VECS)
+        } else {
+            0
+        };
         // SAFETY: The device lives; with GFP_NOIO the allocation waits instead of failing. There are
         // segments only in a set that has a pool for them.
         let bio = unsafe {
             bindings::bio_alloc_bioset(
                 dev.raw(),
-                nr as c_ushort,
+                num::u16_from_u32_sat(nr),
                 opf.for_submit(),
                 bch::GFP_NOIO,
                 self.set.get(),

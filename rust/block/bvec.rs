@@ -8,6 +8,7 @@
 
 use super::SECTOR_SHIFT;
 use crate::bindings as bch;
+use bcache_core::num;
 use kernel::{
     bindings,
     page::PAGE_SIZE, //
@@ -46,8 +47,8 @@ impl Cursor {
     ) -> Cursor {
         let mut iter = iter;
         let size = iter.bi_size;
-        let skip = (u64::from(skip) << SECTOR_SHIFT).min(u64::from(size)) as u32;
-        let len = (u64::from(len) << SECTOR_SHIFT).min(u64::from(size - skip)) as u32;
+        let skip = num::u32_from_u64_sat(u64::from(skip) << SECTOR_SHIFT).min(size);
+        let len = num::u32_from_u64_sat(u64::from(len) << SECTOR_SHIFT).min(size - skip);
         // SAFETY: The position is valid by the caller's promise and has at least `skip` bytes left.
         unsafe { bch::bio_advance_iter(bio, &raw mut iter, skip) };
         iter.bi_size = len;
@@ -57,16 +58,16 @@ impl Cursor {
 
     /// The piece at the current position.
     fn piece(&self) -> Option<Piece> {
-        let left = self.iter.bi_size as usize;
+        let left = num::usize_from_u32(self.iter.bi_size);
         if left == 0 {
             return None;
         }
-        let index = self.iter.bi_idx as usize;
+        let index = num::usize_from_u32(self.iter.bi_idx);
         // SAFETY: By the type invariant `bi_idx` is the index of a segment of the bio.
         let vec = unsafe { *(*self.bio).bi_io_vec.add(index) };
-        let done = self.iter.bi_bvec_done as usize;
-        let in_vec = (vec.bv_len as usize).saturating_sub(done);
-        let start = (vec.bv_offset as usize).saturating_add(done);
+        let done = num::usize_from_u32(self.iter.bi_bvec_done);
+        let in_vec = num::usize_from_u32(vec.bv_len).saturating_sub(done);
+        let start = num::usize_from_u32(vec.bv_offset).saturating_add(done);
         let offset = start % PAGE_SIZE;
         let len = in_vec.min(left).min(PAGE_SIZE - offset);
         if len == 0 {
@@ -79,8 +80,9 @@ impl Cursor {
 
     /// Goes on by `bytes`, which lie inside the current piece.
     fn advance(&mut self, bytes: usize) {
+        let bytes = num::u32_from_usize_sat(bytes);
         // SAFETY: By the type invariant the position is valid; the bytes are inside its segment.
-        unsafe { bch::bio_advance_iter_single(self.bio, &raw mut self.iter, bytes as u32) };
+        unsafe { bch::bio_advance_iter_single(self.bio, &raw mut self.iter, bytes) };
     }
 
     /// Fills the rest of the range with zeroes. Any context.

@@ -20,6 +20,7 @@ use crate::{
     },
     this_module, //
 };
+use bcache_core::num;
 use core::{
     fmt::{
         self,
@@ -306,7 +307,7 @@ impl<T: DiskOps> Drop for Disk<T> {
 /// The bytes of a disk's name, zero-terminated.
 #[derive(Default)]
 struct DiskName {
-    buf: [u8; bindings::DISK_NAME_LEN as usize],
+    buf: [u8; num::usize_from_u32(bindings::DISK_NAME_LEN)],
     len: usize,
 }
 

@@ -78,10 +78,7 @@ impl<T: DiskOps> Fops<T> {
     /// # Safety
     ///
     /// Called by the block layer with a disk with this table.
-    unsafe extern "C" fn open(
-        disk: *mut bindings::gendisk,
-        _mode: bindings::blk_mode_t,
-    ) -> c_int {
+    unsafe extern "C" fn open(disk: *mut bindings::gendisk, _mode: bindings::blk_mode_t) -> c_int {
         // SAFETY: By the caller's promise.
         let this = unsafe { Self::data(disk) };
         from_result(|| T::open(this).map(|()| 0))

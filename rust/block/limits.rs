@@ -6,6 +6,7 @@
 //! inherited, except for the preferred I/O size: they split bios themselves.
 
 use crate::bindings as bch;
+use bcache_core::num;
 use kernel::bindings;
 
 /// What differs between our disks.
@@ -24,7 +25,7 @@ impl Limits {
         lim.max_hw_sectors = u32::MAX;
         lim.max_sectors = u32::MAX;
         lim.max_segment_size = u32::MAX;
-        lim.max_segments = bindings::BIO_MAX_VECS as u16;
+        lim.max_segments = num::u16_from_u32_sat(bindings::BIO_MAX_VECS);
         lim.max_hw_discard_sectors = u32::MAX;
         lim.logical_block_size = self.block_size;
         lim.physical_block_size = self.block_size;

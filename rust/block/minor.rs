@@ -4,6 +4,7 @@
 //!
 //! C bcache: `bcache_major` and `bcache_device_idx` in `drivers/md/bcache/super.c`.
 
+use bcache_core::num;
 use kernel::{
     bindings,
     error::to_result,
@@ -53,7 +54,7 @@ impl Drop for Major {
 /// Words of the map of used numbers.
 const WORDS: usize = 128;
 
-const _: () = assert!(MinorIds::MAX as usize == WORDS * 64);
+const _: () = assert!(num::usize_from_u32(MinorIds::MAX) == WORDS * 64);
 
 /// The numbers of the disks: 2^20 minors of 128 each make 8192.
 #[pin_data]

@@ -12,6 +12,7 @@ use super::{
     SECTOR_SHIFT, //
 };
 use crate::bindings as bch;
+use bcache_core::num;
 use core::{
     marker::PhantomData,
     mem::{
@@ -32,7 +33,8 @@ use kernel::{
 /// The data is dropped wherever the bio is dropped, which may be the completion: its `Drop` must not
 /// sleep.
 pub trait EndIo: Send + Sized + 'static {
-    /// The I/O of `bio` is over. Called in interrupt context: no sleeping, no mutex.
+    /// The I/O of `bio` is over. Called in interrupt context: no sleeping, no mutex, no
+    /// [submission](OwnedBio::submit) of further I/O.
     fn end_io(bio: OwnedBio<Self>, status: Status);
 }
 
@@ -265,7 +267,7 @@ impl<T: EndIo> OwnedBio<T> {
         let mut left = bytes;
         while left > 0 {
             let len = left.min(PAGE_SIZE);
-            if let Err(e) = self.add_page(gfp, len as c_uint) {
+            if let Err(e) = self.add_page(gfp, num::u32_from_usize_sat(len)) {
                 self.remove_pages();
                 return Err(e);
             }
@@ -364,9 +366,12 @@ impl<T: EndIo> OwnedBio<T> {
         Some(unsafe { Cursor::new(self.raw(), iter, front.skip, front.sectors) })
     }
 
-    /// Sends the bio to its device; [`EndIo::end_io`] gets it back. Does not wait for I/O. The device may
-    /// be closed: then the bio fails with [`Status::IOERR`], from here.
+    /// Sends the bio to its device; [`EndIo::end_io`] gets it back. Does not wait for I/O, but is for
+    /// process context only: a driver below may hold the lock of its queue while it completes bios, so
+    /// that a submission from [`EndIo::end_io`] would wait for itself. The device may be closed: then the
+    /// bio fails with [`Status::IOERR`], from here.
     pub fn submit(self) {
+        kernel::task::might_sleep();
         let this = ManuallyDrop::new(self);
         let bio = this.raw();
         let closed = this.front().dev.is_closed();

@@ -12,6 +12,7 @@ use super::{
     SECTOR_SHIFT, //
 };
 use crate::bindings as bch;
+use bcache_core::num;
 use core::{
     mem::MaybeUninit,
     ptr::NonNull, //
@@ -25,6 +26,12 @@ use kernel::{
 
 /// Offset of the superblock on the device, and its size, in bytes.
 const SB_BYTES: usize = 4096;
+
+/// [`SB_BYTES`] as the length of a segment.
+const SB_LEN: u32 = num::u32_from_usize_sat(SB_BYTES);
+
+/// Sector of the superblock.
+const SB_SECTOR: u64 = num::u64_from_usize(SB_BYTES) >> SECTOR_SHIFT;
 
 /// The page-cache folio with byte 4096 of a device.
 ///
@@ -78,7 +85,8 @@ impl SbPage {
         // keeps other writers of the page cache away.
         unsafe {
             bch::folio_lock(self.folio.as_ptr());
-            self.data.copy_to_nonoverlapping(NonNull::from(out).cast(), SB_BYTES);
+            self.data
+                .copy_to_nonoverlapping(NonNull::from(out).cast(), SB_BYTES);
             bch::folio_unlock(self.folio.as_ptr());
         }
     }
@@ -93,7 +101,9 @@ impl SbPage {
         // SAFETY: As in `copy_to`.
         unsafe {
             bch::folio_lock(self.folio.as_ptr());
-            NonNull::from(bytes).cast().copy_to_nonoverlapping(self.data, SB_BYTES);
+            NonNull::from(bytes)
+                .cast()
+                .copy_to_nonoverlapping(self.data, SB_BYTES);
             bch::folio_unlock(self.folio.as_ptr());
         }
         if self.dev.is_closed() {
@@ -113,8 +123,8 @@ impl SbPage {
                 1,
                 (opf | Opf::WRITE).raw(),
             );
-            (*bio).bi_iter.bi_sector = (SB_BYTES >> SECTOR_SHIFT) as u64;
-            bindings::bio_add_virt_nofail(bio, self.data.as_ptr().cast(), SB_BYTES as c_uint);
+            (*bio).bi_iter.bi_sector = SB_SECTOR;
+            bindings::bio_add_virt_nofail(bio, self.data.as_ptr().cast(), SB_LEN);
             bindings::submit_bio_wait(bio);
             let status = Status::from_raw((*bio).bi_status);
             bindings::bio_uninit(bio);

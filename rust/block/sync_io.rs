@@ -13,6 +13,7 @@ use super::{
     SECTOR_SHIFT, //
 };
 use crate::dma::DmaBuf;
+use bcache_core::num;
 use core::{
     mem::MaybeUninit,
     ops::Range, //
@@ -136,7 +137,7 @@ impl StackBio {
                 bio,
                 dev.raw(),
                 core::ptr::null_mut(),
-                STACK_VECS as c_ushort,
+                num::low_u16(num::u64_from_usize(STACK_VECS)),
                 opf.raw(),
             );
             (*bio).bi_iter.bi_sector = sector;

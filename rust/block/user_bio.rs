@@ -6,9 +6,9 @@
 
 use super::{
     bvec::Cursor,
-    OwnedBio,
     EndIo,
     Opf,
+    OwnedBio,
     Status,
     SECTOR_SHIFT, //
 };

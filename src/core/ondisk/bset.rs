@@ -4,7 +4,10 @@
 //!
 //! C reference: `drivers/md/bcache/btree.c` (`bch_btree_node_read_done`, `do_btree_node_write`).
 
-use core::mem::size_of;
+use core::mem::{
+    offset_of,
+    size_of, //
+};
 
 use zerocopy::{
     little_endian::{
@@ -60,6 +63,15 @@ struct Header {
 pub const BSET_HEADER_BYTES: usize = size_of::<Header>();
 
 const _: () = assert!(BSET_HEADER_BYTES == 32);
+
+/// Offsets of the fields of a set's header, for the comparison with C's header by the kernel crate.
+pub const BSET_LAYOUT: [usize; 5] = [
+    offset_of!(Header, csum),
+    offset_of!(Header, magic),
+    offset_of!(Header, seq),
+    offset_of!(Header, version),
+    offset_of!(Header, keys),
+];
 
 /// What the keys of a node are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

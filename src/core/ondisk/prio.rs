@@ -4,7 +4,10 @@
 //!
 //! C reference: `drivers/md/bcache/super.c` (`bch_prio_write`, `prio_read`).
 
-use core::mem::size_of;
+use core::mem::{
+    offset_of,
+    size_of, //
+};
 
 use zerocopy::{
     little_endian::{
@@ -48,6 +51,16 @@ struct Header {
 }
 
 const _: () = assert!(size_of::<Header>() == 40);
+
+/// Offsets of the fields of a priority bucket's header, for the comparison with C's header by the kernel crate.
+pub const PRIO_LAYOUT: [usize; 6] = [
+    offset_of!(Header, csum),
+    offset_of!(Header, magic),
+    offset_of!(Header, seq),
+    offset_of!(Header, version),
+    offset_of!(Header, pad),
+    offset_of!(Header, next_bucket),
+];
 
 /// One bucket as stored.
 #[derive(

@@ -4,7 +4,10 @@
 //!
 //! C reference: `drivers/md/bcache/super.c` (`read_super`, `__write_super`), `features.h`.
 
-use core::mem::size_of;
+use core::mem::{
+    offset_of,
+    size_of, //
+};
 
 use zerocopy::{
     little_endian::{
@@ -101,6 +104,29 @@ struct Disk {
 }
 
 const _: () = assert!(size_of::<Disk>() == 2258);
+
+/// Offsets of the fields of the superblock, for the comparison with C's header by the kernel crate.
+pub const SB_LAYOUT: [usize; 19] = [
+    offset_of!(Disk, csum),
+    offset_of!(Disk, offset),
+    offset_of!(Disk, version),
+    offset_of!(Disk, magic),
+    offset_of!(Disk, uuid),
+    offset_of!(Disk, set_uuid),
+    offset_of!(Disk, label),
+    offset_of!(Disk, flags),
+    offset_of!(Disk, seq),
+    offset_of!(Disk, feature_compat),
+    offset_of!(Disk, feature_incompat),
+    offset_of!(Disk, feature_ro_compat),
+    offset_of!(Disk, pad),
+    offset_of!(Disk, nbuckets),
+    offset_of!(Disk, last_mount),
+    offset_of!(Disk, first_bucket),
+    offset_of!(Disk, keys),
+    offset_of!(Disk, d),
+    offset_of!(Disk, bucket_size_hi),
+];
 
 /// Bytes before the list of journal buckets.
 const FIXED_BYTES: usize = 208;
