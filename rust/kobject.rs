@@ -16,14 +16,17 @@ use core::{
 };
 use kernel::{
     error::to_result,
-    new_mutex,
     prelude::*,
     sync::{
+        static_lock_class,
         Arc,
         Mutex, //
     },
     types::Opaque, //
 };
+
+/// Lockdep wants one name pointer per class; a literal could be copied into each crate that inlines its user.
+static NAME: &CStr = c"bcache kobject";
 
 /// Something that has a directory in sysfs.
 ///
@@ -173,7 +176,7 @@ impl<T: SysfsObject> KObj<T> {
                         bindings::kobject_init(slot, &Inner::<T>::KTYPE);
                     }
                 }),
-                alive <- new_mutex!(true, "bcache kobject"),
+                alive <- Mutex::new(true, NAME, static_lock_class!()),
                 data,
                 _module: ModuleRef::get(),
             }),

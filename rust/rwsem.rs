@@ -25,12 +25,19 @@ use kernel::{
     }, //
 };
 
+/// Lockdep wants one name pointer per class; a literal could be copied into each crate that inlines its user.
+static SEM_NAME: &CStr = c"bcache rwsem";
+/// As above.
+static PASS_NAME: &CStr = c"bcache pass";
+
 /// Makes an [`RwSem`](crate::rwsem::RwSem) with a lock class of its own: `new_rwsem!(value, c"name")`.
 #[macro_export]
 macro_rules! new_rwsem {
-    ($value:expr, $name:literal) => {
-        $crate::rwsem::RwSem::with_class($value, $name, ::kernel::static_lock_class!())
-    };
+    ($value:expr, $name:literal) => {{
+        // Lockdep wants one name pointer per class, which a literal in inlined code is not.
+        static NAME: &::kernel::prelude::CStr = $name;
+        $crate::rwsem::RwSem::with_class($value, NAME, ::kernel::static_lock_class!())
+    }};
 }
 
 /// A value behind a reader-writer semaphore. All locking functions but the `try_` ones may sleep.
@@ -54,7 +61,7 @@ impl<T> RwSem<T> {
             sem <- Opaque::ffi_init(|slot| {
                 // SAFETY: `slot` is the pinned field.
                 unsafe {
-                    init_sem(slot, c"bcache rwsem", static_lock_class!());
+                    init_sem(slot, SEM_NAME, static_lock_class!());
                     bindings::rwsem_set_novalidate(slot);
                 }
             }),
@@ -217,7 +224,7 @@ impl RwPass {
             pin_init!(PassSem {
                 sem <- Opaque::ffi_init(|slot| {
                     // SAFETY: `slot` is the pinned field.
-                    unsafe { init_sem(slot, c"bcache pass", static_lock_class!()) }
+                    unsafe { init_sem(slot, PASS_NAME, static_lock_class!()) }
                 }),
             }),
             GFP_KERNEL,

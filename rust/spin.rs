@@ -23,9 +23,11 @@ use kernel::{
 /// Makes an [`IrqSpin`](crate::spin::IrqSpin) with a lock class of its own: `new_irq_spin!(value, c"name")`.
 #[macro_export]
 macro_rules! new_irq_spin {
-    ($value:expr, $name:literal) => {
-        $crate::spin::IrqSpin::new($value, $name, ::kernel::static_lock_class!())
-    };
+    ($value:expr, $name:literal) => {{
+        // Lockdep wants one name pointer per class, which a literal in inlined code is not.
+        static NAME: &::kernel::prelude::CStr = $name;
+        $crate::spin::IrqSpin::new($value, NAME, ::kernel::static_lock_class!())
+    }};
 }
 
 /// A value behind a spin lock that disables interrupts while it is held.

@@ -18,6 +18,9 @@ use kernel::{
     types::Opaque, //
 };
 
+/// Lockdep wants one name pointer per class; a literal could be copied into each crate that inlines its user.
+static NAME: &CStr = c"bcache wait queue";
+
 /// How a wait ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Waited {
@@ -50,7 +53,7 @@ impl WaitQueue {
                 unsafe {
                     bindings::__init_waitqueue_head(
                         slot,
-                        c"bcache wait queue".as_char_ptr(),
+                        NAME.as_char_ptr(),
                         static_lock_class!().as_ptr(),
                     )
                 }
