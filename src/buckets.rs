@@ -115,16 +115,15 @@ impl State {
     }
 }
 
-/// The second word: mark in bits 0..2, bit 2 "moving gc wants it", bit 3 "was reclaimable when the
-/// running gc began", sectors used in the rest.
+/// The second word: mark in bits 0..2, bit 2 "was reclaimable when the running gc began", sectors used in
+/// the rest.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct GcWord(u32);
 
 impl GcWord {
-    const MOVE: u32 = 1 << 2;
-    const RECLAIMABLE_IN_GC: u32 = 1 << 3;
-    const SECTORS_SHIFT: u32 = 4;
-    const MAX_SECTORS: u32 = (1 << 28) - 1;
+    const RECLAIMABLE_IN_GC: u32 = 1 << 2;
+    const SECTORS_SHIFT: u32 = 3;
+    const MAX_SECTORS: u32 = u32::MAX >> Self::SECTORS_SHIFT;
 
     fn new(mark: Mark, sectors: u32) -> Self {
         Self(mark.bits() | (sectors.min(Self::MAX_SECTORS) << Self::SECTORS_SHIFT))
@@ -250,11 +249,6 @@ impl BucketTable {
         self.0.get(b).map_or(State(0), Bucket::state)
     }
 
-    /// Current generation.
-    pub(crate) fn gen(&self, b: BucketNr) -> u8 {
-        self.state(b).gen()
-    }
-
     /// Priority; see `bcache_core::alloc::prio`.
     pub(crate) fn prio(&self, b: BucketNr) -> u16 {
         self.state(b).prio()
@@ -275,25 +269,6 @@ impl BucketTable {
     /// Sectors of live data as of the last gc; the whole bucket if it was allocated since.
     pub(crate) fn sectors_used(&self, b: BucketNr) -> u32 {
         self.0.get(b).map_or(0, |bucket| bucket.gc().sectors())
-    }
-
-    /// Whether moving gc picked the bucket.
-    pub(crate) fn moving(&self, b: BucketNr) -> bool {
-        self.0
-            .get(b)
-            .is_some_and(|bucket| bucket.gc().has(GcWord::MOVE))
-    }
-
-    /// Lets moving gc pick the bucket, or takes the choice back.
-    pub(crate) fn set_moving(&self, b: BucketNr, on: bool) {
-        if let Some(bucket) = self.0.get(b) {
-            bucket.update_gc(|g| Some(g.with(GcWord::MOVE, on)));
-        }
-    }
-
-    /// Whether a pointer leads into the cache at all (false for the placeholder of a cache miss).
-    pub(crate) fn available(&self, p: Ptr) -> bool {
-        self.0.of(p).is_some()
     }
 
     /// The bucket a pointer leads to.

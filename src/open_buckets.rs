@@ -76,14 +76,6 @@ impl OpenBuckets {
             inner <- new_mutex!(Inner::new()?, "OpenBuckets::inner"),
         }? Error)
     }
-
-    /// Gives up all open buckets (end of the set).
-    pub(crate) fn clear(&self) {
-        for b in self.inner.lock().v.iter_mut() {
-            b.pin = None;
-            b.sectors_free = 0;
-        }
-    }
 }
 
 impl Inner {

@@ -96,16 +96,6 @@ fn flags(n: usize) -> Result<KVVec<Flag>> {
 
 /// The table of devices. Changes are in memory until [`CacheSet::uuid_write`]; register lock held for them.
 impl CacheSet {
-    /// Slots of the table.
-    pub(crate) fn uuid_count(&self) -> u32 {
-        self.geo.nr_uuids()
-    }
-
-    /// A copy of a slot.
-    pub(crate) fn uuid_entry(&self, slot: u32) -> Option<UuidEntry> {
-        self.uuids.slots.lock().get(usize_from_u32(slot)).copied()
-    }
-
     /// Whether the slot is a volume without backing device. Any context.
     pub(crate) fn uuid_is_flash(&self, slot: u32) -> bool {
         self.uuids
@@ -164,11 +154,6 @@ impl CacheSet {
     /// Sets the label of a slot: the bytes given, the rest zeroed.
     pub(crate) fn uuid_set_label(&self, slot: u32, label: &[u8]) {
         self.uuids.change(slot, |e| e.label = label_from(label));
-    }
-
-    /// Sets the size of a volume without backing device.
-    pub(crate) fn uuid_set_sectors(&self, slot: u32, sectors: u64) {
-        self.uuids.change(slot, |e| e.sectors.set(sectors));
     }
 
     /// Writes the table and waits until the journal names its new bucket. May sleep for a bucket and the journal.

@@ -270,5 +270,8 @@ impl State {
         self.durable = fields.seq;
         self.durable_last = fields.last_seq;
         self.space.reclaim(fields.last_seq);
+        if let Some(ring) = &self.ring {
+            ring.reclaim();
+        }
     }
 }
