@@ -13,20 +13,20 @@ const BUCKET: u32 = 64;
 /// Chunks in a `Vec`, with an allocator that can run dry.
 #[derive(Default)]
 struct VecChunks {
-    list: Vec<Box<Chunk>>,
-    spare: Vec<Box<Chunk>>,
+    list: Vec<Chunk>,
+    spare: Vec<Chunk>,
     /// Allocations left; `None`: no limit.
     budget: Option<usize>,
 }
 
 impl VecChunks {
-    fn alloc(&mut self) -> Result<Box<Chunk>, NoMem> {
+    fn alloc(&mut self) -> Result<Chunk, NoMem> {
         match &mut self.budget {
             Some(0) => return Err(NoMem),
             Some(n) => *n -= 1,
             None => {}
         }
-        Ok(Box::default())
+        Ok(Chunk::new())
     }
 }
 
@@ -35,10 +35,10 @@ impl Chunks for VecChunks {
         self.list.len()
     }
     fn get(&self, i: usize) -> Option<&Chunk> {
-        self.list.get(i).map(|c| &**c)
+        self.list.get(i)
     }
     fn get_mut(&mut self, i: usize) -> Option<&mut Chunk> {
-        self.list.get_mut(i).map(|c| &mut **c)
+        self.list.get_mut(i)
     }
     fn insert(&mut self, i: usize) -> Result<&mut Chunk, NoMem> {
         let c = match self.spare.pop() {
