@@ -210,12 +210,14 @@ impl<T: DiskOps> Disk<T> {
     ///
     /// # Errors
     ///
-    /// `ENODEV` if the device is gone; `ENOMEM`; `EINVAL` if the disk was not added.
+    /// `ENODEV` if the device is gone; `ENOMEM`; `EINVAL` if the disk is not visible or the
+    /// device closed.
     pub fn link_holder(&self, dev: &Bdev) -> Result {
-        if !self.is_added() || dev.is_closed() {
+        let alive = self.alive.lock();
+        if !*alive || dev.is_closed() {
             return Err(EINVAL);
         }
-        // SAFETY: Both live, and the disk has its directories, since it was added.
+        // SAFETY: Both live, and the disk has its directories as long as `alive` is true.
         to_result(unsafe { bindings::bd_link_disk_holder(dev.raw(), self.raw()) })
     }
 

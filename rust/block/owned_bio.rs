@@ -360,8 +360,10 @@ impl<T: EndIo> OwnedBio<T> {
         if front.own_bytes == 0 {
             return None;
         }
-        let mut iter = bindings::bvec_iter::default();
-        iter.bi_size = front.own_bytes;
+        let iter = bindings::bvec_iter {
+            bi_size: front.own_bytes,
+            ..Default::default()
+        };
         // SAFETY: By the type invariant the segments hold pages of that many bytes.
         Some(unsafe { Cursor::new(self.raw(), iter, front.skip, front.sectors) })
     }
