@@ -41,7 +41,9 @@ pub trait JobRun: Send + Sized + 'static {
 ///
 /// Two contexts refer to the content at a time only through [`Shared`], which exists for `T: Sync` only.
 #[repr(transparent)]
-struct Content<T>(T);
+struct Content<T> {
+    value: T,
+}
 
 // SAFETY: By the type invariant a type that is not `Sync` is never shared; sending it is what `T: Send`
 // allows.
@@ -89,7 +91,7 @@ impl<T: JobRun> Job<T> {
     /// Sends the request to its work queue. Any context.
     pub fn queue(self) {
         let inner = Arc::from(self.0);
-        let queue: *const Queue = inner.data.0.queue();
+        let queue: *const Queue = inner.data.value.queue();
         // SAFETY: The request says that its queue lives until it has run, and it cannot have run before it is
         // in the queue. `queue_work_on` does not touch the queue any more once the item may run.
         let queue = unsafe { &*queue };
@@ -111,13 +113,13 @@ impl<T: JobRun> Deref for Job<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.0.data.0
+        &self.0.data.value
     }
 }
 
 impl<T: JobRun> DerefMut for Job<T> {
     fn deref_mut(&mut self) -> &mut T {
-        &mut self.0.as_mut().project().data.0
+        &mut self.0.as_mut().project().data.value
     }
 }
 
@@ -134,11 +136,12 @@ impl<T: JobRun> Slot<T> {
         Ok(Self(UniqueArc::new_uninit(flags)?))
     }
 
-    /// Puts `data` into the memory.
-    pub fn fill(self, data: T) -> Job<T> {
+    /// Puts `data` into the memory: a value, or an initialiser that builds it there without a copy on the
+    /// stack.
+    pub fn fill(self, data: impl Init<T>) -> Job<T> {
         let init = pin_init!(Inner {
             work <- new_work!("bcache_kernel::Job"),
-            data: Content(data),
+            data <- init!(Content { value <- data }),
         });
         match self.0.pin_init_with(init) {
             Ok(inner) => Job(inner),
@@ -167,6 +170,6 @@ impl<T: JobRun + Sync> Deref for Shared<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.0.data.0
+        &self.0.data.value
     }
 }

@@ -16,14 +16,8 @@ use kernel::prelude::*;
 /// Pieces of one round; a more fragmented read takes several rounds.
 pub(super) const MAX_PIECES: usize = 16;
 
-/// Where the sectors of a piece are.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source {
-    /// On the cache device.
-    Cache(Ptr),
-    /// On the backing device alone.
-    Backing,
-}
+/// Instead of a pointer: the sectors are on the backing device alone. No cache has this pointer.
+const NOWHERE: Ptr = Ptr::check(u64::MAX);
 
 /// A part of a read.
 #[derive(Clone, Copy)]
@@ -31,7 +25,14 @@ pub(super) struct Piece {
     /// First sector, counted from the start of the request.
     pub(super) skip: u32,
     pub(super) sectors: u32,
-    pub(super) source: Source,
+    ptr: Ptr,
+}
+
+impl Piece {
+    /// The place in the cache, if there is one.
+    pub(super) fn ptr(&self) -> Option<Ptr> {
+        (self.ptr != NOWHERE).then_some(self.ptr)
+    }
 }
 
 /// A round of pieces that follow on each other.
@@ -50,7 +51,7 @@ impl Plan {
         const NONE: Piece = Piece {
             skip: 0,
             sectors: 0,
-            source: Source::Backing,
+            ptr: NOWHERE,
         };
         Self {
             pieces: [NONE; MAX_PIECES],
@@ -60,39 +61,39 @@ impl Plan {
         }
     }
 
-    /// A plan with one piece: all from the backing device.
-    pub(super) fn backing(sectors: u32) -> Self {
-        let mut plan = Self::new(0);
-        plan.push(sectors, Source::Backing);
-        plan
+    /// Makes the plan anew: all `sectors` from the backing device.
+    pub(super) fn all_from_backing(&mut self, sectors: u32) {
+        *self = Self::new(0);
+        self.push(sectors, NOWHERE);
     }
 
-    /// Looks up the sectors `start + from .. start + to` of `inode`, as far as they fit.
+    /// Makes the plan anew: looks up the sectors `start + from .. start + to` of `inode`, as far as they fit.
     ///
     /// # Errors
     ///
     /// `EAGAIN` if `nonblock` and it would have to wait; others if the index cannot be read.
-    pub(super) fn lookup(
+    pub(super) fn look_up(
+        &mut self,
         set: &CacheSet,
         inode: u32,
         start: u64,
         range: (u32, u32),
         nonblock: bool,
-    ) -> Result<Self> {
+    ) -> Result {
         let (from, to) = range;
-        let mut plan = Self::new(from);
+        *self = Self::new(from);
         let begin = start.saturating_add(u64::from(from));
         let end = start.saturating_add(u64::from(to));
         set.btree_lookup(
             Pos::new(inode, begin),
             Pos::new(inode, end),
             nonblock,
-            &mut |k| plan.add_key(set, start, k, end),
+            &mut |k| self.add_key(set, start, k, end),
         )?;
-        if plan.room() {
-            plan.push(to.saturating_sub(plan.end), Source::Backing);
+        if self.room() {
+            self.push(to.saturating_sub(self.end), NOWHERE);
         }
-        Ok(plan)
+        Ok(())
     }
 
     /// Notes the part of `k` before `end`; false if there is no more room.
@@ -107,14 +108,14 @@ impl Plan {
         }
         let gap = k.start().saturating_sub(cursor);
         if gap != 0 {
-            self.push(u32::try_from(gap).unwrap_or(u32::MAX), Source::Backing);
+            self.push(u32::try_from(gap).unwrap_or(u32::MAX), NOWHERE);
         }
         if !self.room() {
             return false;
         }
         set.touch_bucket(ptr);
         self.dirty |= k.dirty();
-        self.push(k.size(), Source::Cache(ptr));
+        self.push(k.size(), ptr);
         self.room()
     }
 
@@ -123,7 +124,7 @@ impl Plan {
     }
 
     /// Adds a piece at the end; nothing happens if it is empty.
-    fn push(&mut self, sectors: u32, source: Source) {
+    fn push(&mut self, sectors: u32, ptr: Ptr) {
         if sectors == 0 {
             return;
         }
@@ -131,7 +132,7 @@ impl Plan {
             *slot = Piece {
                 skip: self.end,
                 sectors,
-                source,
+                ptr,
             };
             self.len = self.len.saturating_add(1);
             self.end = self.end.saturating_add(sectors);
@@ -150,26 +151,31 @@ impl Plan {
 
     /// The first piece that the cache does not have.
     pub(super) fn first_hole(&self) -> Option<Piece> {
-        self.pieces()
-            .iter()
-            .find(|p| p.source == Source::Backing)
-            .copied()
-    }
-
-    /// The pointer, if all `sectors` of the request are one piece of the cache.
-    pub(super) fn single_hit(&self, sectors: u32) -> Option<Ptr> {
-        match self.pieces() {
-            [Piece {
-                skip: 0,
-                sectors: n,
-                source: Source::Cache(ptr),
-            }] if *n == sectors => Some(*ptr),
-            _ => None,
-        }
+        self.pieces().iter().find(|p| p.ptr == NOWHERE).copied()
     }
 }
 
 impl CacheSet {
+    /// The place of `sectors` sectors from `start` on, and whether they are dirty, if one key that is in memory has
+    /// them all. Does not wait for I/O.
+    pub(super) fn find_hit(&self, inode: u32, start: u64, sectors: u32) -> Option<(Ptr, bool)> {
+        let end = start.saturating_add(u64::from(sectors));
+        let mut hit = None;
+        let (from, to) = (Pos::new(inode, start), Pos::new(inode, end));
+        self.btree_lookup(from, to, true, &mut |k| {
+            if k.start() <= start && k.end() >= end {
+                let k = k.piece(start, end);
+                hit = self.usable_ptr(&k).map(|ptr| (ptr, k.dirty()));
+            }
+            false
+        })
+        .ok()?;
+        if let Some((ptr, _)) = hit {
+            self.touch_bucket(ptr);
+        }
+        hit
+    }
+
     /// The pointer of `k`, if data can be read through it now.
     pub(crate) fn usable_ptr(&self, k: &Key) -> Option<Ptr> {
         let ptr = k.ptr()?;

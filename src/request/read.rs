@@ -12,7 +12,7 @@ use super::{
     cells::ErrorCell,
     congestion::{now_us, CacheIo},
     miss,
-    plan::{Piece, Plan, Source},
+    plan::{Piece, Plan},
     Stay, //
 };
 use crate::flag::Flag;
@@ -22,7 +22,7 @@ use bcache_core::key::{
 };
 use bcache_kernel::{
     block::{EndIo, OwnedBio, Status, UserBio},
-    job::{Job, JobRun, Shared},
+    job::{Job, JobRun, Shared, Slot},
     memalloc,
     workqueue::Queue, //
 };
@@ -94,26 +94,22 @@ pub(super) struct Hit {
 
 /// Starts a read. The submitter's context, does not wait for I/O.
 pub(super) fn submit(stay: Stay, user: UserBio, bypass: bool) {
-    let start = user.sector().saturating_add(stay.att.dev.data_offset);
-    let sectors = user.sectors();
-    let plan = Plan::lookup(&stay.att.set, stay.att.inode, start, (0, sectors), true);
-    let plan = match plan {
-        Ok(plan) => {
-            if let Some(ptr) = plan.single_hit(sectors) {
-                return send_hit(stay, user, ptr, plan.dirty, bypass);
-            }
-            Some(plan)
-        }
-        Err(_) => None,
-    };
-    let have_plan = plan.is_some();
-    let plan = plan.unwrap_or(Plan::new(0));
-    match Job::new(ReadReq::new(stay, user, plan, bypass), GFP_KERNEL) {
-        Ok(job) if have_plan => run_plan(job, true),
-        // The walk would have had to wait, or failed: the worker tries again.
-        Ok(job) => job.queue(),
-        Err(req) => req.end(Status::RESOURCE),
+    let att = &stay.att;
+    let start = user.sector().saturating_add(att.dev.data_offset);
+    match att.set.find_hit(att.inode, start, user.sectors()) {
+        Some((ptr, dirty)) => send_hit(stay, user, ptr, dirty, bypass),
+        None => submit_request(stay, user, bypass),
     }
+}
+
+/// Starts a read that is no plain hit. Apart, so that its stack is not that of a hit.
+#[inline(never)]
+fn submit_request(stay: Stay, user: UserBio, bypass: bool) {
+    let Ok(slot) = Slot::new(GFP_KERNEL) else {
+        return user.end(Status::RESOURCE);
+    };
+    let job = slot.fill(ReadReq::new(stay, user, bypass));
+    look_up(job, true);
 }
 
 /// Sends the only clone of a read.
@@ -137,24 +133,25 @@ fn send_hit(stay: Stay, user: UserBio, ptr: Ptr, dirty: bool, bypass: bool) {
 }
 
 impl ReadReq {
-    fn new(stay: Stay, user: UserBio, plan: Plan, bypass: bool) -> Self {
-        Self {
+    fn new(stay: Stay, user: UserBio, bypass: bool) -> impl Init<Self> {
+        let fill_over = bypass || stay.att.must_bypass();
+        init!(Self {
             start: user.sector().saturating_add(stay.att.dev.data_offset),
             sectors: user.sectors(),
             user: Some(user),
             done: 0,
-            plan,
+            plan: Plan::new(0),
             next: Next::Lookup,
             bypass,
             missed: false,
             dirty: false,
-            fill_over: bypass,
+            fill_over,
             races: 0,
             backing: ErrorCell::new(),
             cache: ErrorCell::new(),
             raced: Flag::new(false),
             stay,
-        }
+        })
     }
 
     /// The bio from above, for as long as the read is not over.
@@ -172,11 +169,12 @@ impl ReadReq {
         self.start.saturating_add(u64::from(skip))
     }
 
-    /// Ends the read. Any context.
-    fn end(mut self, status: Status) {
-        if let Some(user) = self.user.take() {
-            user.end(status);
-        }
+    /// Makes a new plan for what is not read yet.
+    fn replan(&mut self, nonblock: bool) -> Result {
+        let att = &self.stay.att;
+        let range = (self.done, self.sectors);
+        self.plan
+            .look_up(&att.set, att.inode, self.start, range, nonblock)
     }
 
     /// Data that went through a pointer is no longer what the pointer was made for.
@@ -201,33 +199,20 @@ impl JobRun for ReadReq {
     fn run(job: Job<Self>) {
         let _noio = memalloc::noio();
         match job.next {
-            Next::Lookup => look_up(job),
+            Next::Lookup => look_up(job, false),
             Next::Recover => recover(job),
         }
     }
 }
 
-/// Looks up what is missing and reads it. Worker.
-fn look_up(mut job: Job<ReadReq>) {
-    match replan(&job, false) {
-        Ok(plan) => {
-            job.plan = plan;
-            run_plan(job, false);
-        }
+/// Looks up what is missing and reads it. `nonblock`: in the submitter's context, which must not wait.
+fn look_up(mut job: Job<ReadReq>, nonblock: bool) {
+    match job.replan(nonblock) {
+        Ok(()) => run_plan(job, nonblock),
+        // The worker tries again.
+        Err(_) if nonblock => job.queue(),
         Err(_) => without_index(job),
     }
-}
-
-/// A new plan for what is not read yet.
-fn replan(req: &ReadReq, nonblock: bool) -> Result<Plan> {
-    let att = &req.stay.att;
-    Plan::lookup(
-        &att.set,
-        att.inode,
-        req.start,
-        (req.done, req.sectors),
-        nonblock,
-    )
 }
 
 /// The index could not be read: without dirty data the backing device has everything. Worker.
@@ -242,7 +227,8 @@ fn without_index(job: Job<ReadReq>) {
 fn from_backing(mut job: Job<ReadReq>) {
     job.done = 0;
     job.fill_over = true;
-    job.plan = Plan::backing(job.sectors);
+    let sectors = job.sectors;
+    job.plan.all_from_backing(sectors);
     send(job, None);
 }
 
@@ -255,10 +241,11 @@ fn run_plan(mut job: Job<ReadReq>, nonblock: bool) {
                 fill = key;
                 break;
             }
-            Err(e) if e == EEXIST => match replan(&job, nonblock) {
-                Ok(plan) => job.plan = plan,
-                Err(_) => return job.queue(),
-            },
+            Err(e) if e == EEXIST => {
+                if job.replan(nonblock).is_err() {
+                    return job.queue();
+                }
+            }
             // It would have had to wait.
             Err(_) => return job.queue(),
         }
@@ -300,7 +287,7 @@ fn send(job: Job<ReadReq>, fill: Option<Key>) {
     let mut fill = fill;
     for piece in req.plan.pieces() {
         let mut rest = *piece;
-        if piece.source == Source::Backing {
+        if piece.ptr().is_none() {
             if let Some(key) = fill.take() {
                 let filled = miss::submit(&req, piece, &key);
                 rest.skip = rest.skip.saturating_add(filled);
@@ -320,14 +307,14 @@ fn send_piece(req: &Shared<ReadReq>, piece: &Piece) {
     let Some(user) = req.user() else {
         return;
     };
-    let (bdev, sector, data) = match piece.source {
-        Source::Cache(_) if att.set.io_disabled() => return req.cache.record(Status::IOERR),
-        Source::Cache(ptr) => (
+    let (bdev, sector, data) = match piece.ptr() {
+        Some(_) if att.set.io_disabled() => return req.cache.record(Status::IOERR),
+        Some(ptr) => (
             &att.set.bdev,
             ptr.sector(),
             ReadIo::Cache(req.clone(), ptr, now_us()),
         ),
-        Source::Backing => (
+        None => (
             &att.dev.bdev,
             req.sector_at(piece.skip),
             ReadIo::Backing(req.clone()),
@@ -392,7 +379,7 @@ fn recover(mut job: Job<ReadReq>) {
     job.done = 0;
     job.dirty = false;
     job.fill_over = true;
-    look_up(job);
+    look_up(job, false);
 }
 
 impl EndIo for ReadIo {
@@ -431,18 +418,24 @@ impl Hit {
             self.stay.att.mark_read(true, self.bypass);
             return self.user.end(Status::OK);
         }
-        let mut req = ReadReq::new(self.stay, self.user, Plan::new(0), self.bypass);
-        req.next = Next::Recover;
-        req.dirty = self.dirty;
-        req.fill_over = true;
+        self.recover(status);
+    }
+
+    /// The data is not good: goes on as a request. Completion context.
+    #[inline(never)]
+    fn recover(self, status: Status) {
+        let Ok(slot) = Slot::new(GFP_ATOMIC) else {
+            return self.user.end(Status::IOERR);
+        };
+        let mut job = slot.fill(ReadReq::new(self.stay, self.user, self.bypass));
+        job.next = Next::Recover;
+        job.dirty = self.dirty;
+        job.fill_over = true;
         if status.is_ok() {
-            req.note_race();
+            job.note_race();
         } else {
-            req.cache.record(status);
+            job.cache.record(status);
         }
-        match Job::new(req, GFP_ATOMIC) {
-            Ok(job) => job.queue(),
-            Err(req) => req.end(Status::IOERR),
-        }
+        job.queue();
     }
 }

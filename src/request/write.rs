@@ -32,7 +32,7 @@ use bcache_core::request::mode::{
 };
 use bcache_kernel::{
     block::{EndIo, Op, Opf, OwnedBio, Status, UserBio},
-    job::{Job, JobRun, Shared},
+    job::{Job, JobRun, Shared, Slot},
     memalloc,
     rwsem::Pass,
     task,
@@ -126,7 +126,11 @@ pub(super) fn submit(stay: Stay, user: UserBio, bypass: bool) {
     // The thread that excludes us only reads the index: it needs nothing that hangs on this task.
     let lock = att.wb.lock.enter();
     let way = choose(att, &user, start, bypass);
-    let req = WriteReq {
+    let Ok(slot) = Slot::new(GFP_KERNEL) else {
+        return user.end(Status::RESOURCE);
+    };
+    let flush = user.opf().has(Opf::FUA | Opf::PREFLUSH);
+    let job = slot.fill(init!(WriteReq {
         start,
         sectors,
         done: 0,
@@ -136,7 +140,7 @@ pub(super) fn submit(stay: Stay, user: UserBio, bypass: bool) {
         round_end: 0,
         no_space: false,
         backing_sent: false,
-        flush: user.opf().has(Opf::FUA | Opf::PREFLUSH),
+        flush,
         seq: 0,
         write_point: write_point(),
         error: ErrorCell::new(),
@@ -144,15 +148,8 @@ pub(super) fn submit(stay: Stay, user: UserBio, bypass: bool) {
         user: Some(user),
         _lock: lock,
         stay,
-    };
-    match Job::new(req, GFP_KERNEL) {
-        Ok(job) => send(job, false),
-        Err(mut req) => {
-            if let Some(user) = req.user.take() {
-                user.end(Status::RESOURCE);
-            }
-        }
-    }
+    }));
+    send(job, false);
 }
 
 /// Decides how the write is done. The writeback lock is held.
