@@ -9,7 +9,10 @@
 use crate::{
     bindings,
     time::clamp_delay,
-    workqueue::Wq, //
+    workqueue::{
+        system_percpu,
+        Wq, //
+    }, //
 };
 use kernel::{
     prelude::*,
@@ -63,8 +66,7 @@ impl DelayedTask {
     ///
     /// `ENOMEM`.
     pub fn new(f: impl Fn(&Rearm<'_>) + Send + Sync + 'static) -> Result<Self> {
-        // SAFETY: The kernel sets this pointer at boot and never writes it again.
-        Self::with_queue(unsafe { bindings::system_percpu_wq }, None, f)
+        Self::with_queue(system_percpu().as_ptr(), None, f)
     }
 
     /// A task, not armed, that runs `f` on `wq`. May sleep.
@@ -73,7 +75,7 @@ impl DelayedTask {
     ///
     /// `ENOMEM`.
     pub fn new_on(wq: Arc<Wq>, f: impl Fn(&Rearm<'_>) + Send + Sync + 'static) -> Result<Self> {
-        Self::with_queue(wq.as_ptr(), Some(wq), f)
+        Self::with_queue(wq.queue().as_ptr(), Some(wq), f)
     }
 
     /// The common part of the constructors; `wq` is kept alive by `keep` or lives for ever.

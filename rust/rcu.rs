@@ -181,7 +181,7 @@ unsafe extern "C" fn run_deferred<T>(work: *mut bindings::work_struct) {
 
 /// Waits until the grace periods of all values that were given up before are over. May sleep.
 ///
-/// Needed by nobody's safety: a value that still waits to be dropped keeps the module loaded.
+/// Nobody must call it: a value that still waits to be dropped keeps the module loaded.
 pub fn barrier() {
     // SAFETY: No requirements beyond process context.
     unsafe { bindings::rcu_barrier() };

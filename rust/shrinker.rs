@@ -95,7 +95,8 @@ unsafe extern "C" fn count<T: Shrink>(
 ) -> c_ulong {
     // SAFETY: By the invariants of `Shrinker`; its drop waits for this call.
     let cache = unsafe { &*(*shrinker).private_data.cast_const().cast::<T>() };
-    c_ulong::try_from(cache.count()).unwrap_or(c_ulong::MAX - 1)
+    // The two largest values have meanings of their own.
+    cache.count().min(c_ulong::MAX - 2)
 }
 
 /// The C scan function.
@@ -111,11 +112,8 @@ unsafe extern "C" fn scan<T: Shrink>(
     let cache = unsafe { &*(*shrinker).private_data.cast_const().cast::<T>() };
     // SAFETY: By the requirement.
     let (nr, gfp) = unsafe { ((*sc).nr_to_scan, (*sc).gfp_mask) };
-    let nr = usize::try_from(nr).unwrap_or(usize::MAX);
     cache
         .scan(nr, gfp & bindings::GFP_IO_BIT != 0)
         // All bits set is SHRINK_STOP.
-        .map_or(c_ulong::MAX, |n| {
-            c_ulong::try_from(n).unwrap_or(c_ulong::MAX - 1)
-        })
+        .map_or(c_ulong::MAX, |n| n.min(c_ulong::MAX - 1))
 }

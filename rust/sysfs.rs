@@ -152,13 +152,12 @@ pub(crate) unsafe extern "C" fn show<T: SysfsObject>(
         len: 0,
         overflow: false,
     };
-    to_ssize(show(data, &mut buf).and_then(|()| {
-        if buf.overflow {
-            Err(EOVERFLOW)
-        } else {
-            Ok(buf.len)
-        }
-    }))
+    let shown = show(data, &mut buf);
+    to_ssize(match shown {
+        Ok(()) if buf.overflow => Err(EOVERFLOW),
+        Ok(()) => Ok(buf.len),
+        Err(e) => Err(e),
+    })
 }
 
 /// `sysfs_ops.store` of a [`KObj<T>`](crate::kobject::KObj).

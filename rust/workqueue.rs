@@ -12,6 +12,11 @@ use crate::{
 use core::ptr::NonNull;
 use kernel::{
     prelude::*,
+    sync::{
+        static_lock_class,
+        LockClassKey, //
+    },
+    types::Opaque,
     workqueue::{
         self,
         RawWorkItem, //
@@ -19,8 +24,25 @@ use kernel::{
 };
 
 /// A work queue that work items can be put on; see [`Wq::queue`] and [`system_percpu`].
-#[repr(transparent)]
-pub struct Queue(workqueue::Queue);
+///
+/// # Invariants
+///
+/// A pointer is to a queue that lives as long as this value.
+pub struct Queue {
+    /// `None` is the kernel's queue for short work on the local CPU.
+    wq: Option<NonNull<bindings::workqueue_struct>>,
+    /// Lockdep's class of the closures on this queue. With one class for all queues, a closure that
+    /// destroys another queue would look like one that waits for itself. `None` for the kernel's queue.
+    key: Option<Pin<KBox<LockClassKey>>>,
+}
+
+// SAFETY: Work queues may be used from any task.
+unsafe impl Send for Queue {}
+// SAFETY: As above.
+unsafe impl Sync for Queue {}
+
+/// Lockdep wants one name pointer per class; a literal could be copied into each crate that inlines its user.
+static CLOSURE: &CStr = c"bcache closure";
 
 impl Queue {
     /// Queues a work item (`Arc<T>` or `Pin<KBox<T>>` with a `kernel::workqueue::Work` inside).
@@ -30,7 +52,8 @@ impl Queue {
     where
         W: RawWorkItem<ID> + Send + 'static,
     {
-        self.0.enqueue(work)
+        // SAFETY: By the type invariant the queue lives as long as `self`.
+        unsafe { workqueue::Queue::from_raw(self.as_ptr()) }.enqueue(work)
     }
 
     /// Runs `f` once on this queue. May sleep for memory; the module stays loaded until `f` is done.
@@ -39,25 +62,77 @@ impl Queue {
     ///
     /// `ENOMEM`; `f` is then dropped.
     pub fn spawn<F: FnOnce() + Send + 'static>(&self, f: F) -> Result {
-        let module = ModuleRef::get();
-        self.0.try_spawn(GFP_KERNEL, move || {
-            f();
-            drop(module);
-        })?;
+        let key = self.closure_key();
+        let closure = KBox::pin_init(
+            pin_init!(Closure {
+                work <- Opaque::ffi_init(|work| {
+                    // SAFETY: `work` is valid for writes and stays pinned; the name is static, and the
+                    // key outlives all work on this queue.
+                    unsafe {
+                        bindings::init_work_with_key(
+                            work,
+                            Some(run_closure::<F>),
+                            false,
+                            CLOSURE.as_char_ptr(),
+                            key,
+                        )
+                    }
+                }),
+                f,
+                module: ModuleRef::get(),
+            }),
+            GFP_KERNEL,
+        )?;
+        // SAFETY: `run_closure` makes the box again; until then it does not move.
+        let closure = KBox::into_raw(unsafe { Pin::into_inner_unchecked(closure) });
+        // SAFETY: The work is initialised and not queued; the queue is valid by the type invariant.
+        unsafe {
+            bindings::queue_work_on(bindings::CPU_UNBOUND, self.as_ptr(), (*closure).work.get())
+        };
         Ok(())
     }
 
-    /// The C queue.
-    ///
-    /// # Safety
-    ///
-    /// `wq` must be valid for `'a`.
-    unsafe fn from_raw<'a>(wq: *mut bindings::workqueue_struct) -> &'a Self {
-        // SAFETY: By the requirement of this function.
-        let queue: *const workqueue::Queue = unsafe { workqueue::Queue::from_raw(wq) };
-        // SAFETY: `Self` is a transparent wrapper, and the pointer comes from a reference for `'a`.
-        unsafe { &*queue.cast::<Self>() }
+    /// The C queue, valid while `self` lives.
+    pub(crate) fn as_ptr(&self) -> *mut bindings::workqueue_struct {
+        match self.wq {
+            Some(wq) => wq.as_ptr(),
+            // SAFETY: The kernel sets this pointer at boot and never writes it again.
+            None => unsafe { bindings::system_percpu_wq },
+        }
     }
+
+    /// Lockdep's class of the closures on this queue.
+    fn closure_key(&self) -> *mut bindings::lock_class_key {
+        match &self.key {
+            Some(key) => key.as_ptr(),
+            None => static_lock_class!().as_ptr(),
+        }
+    }
+}
+
+/// A closure on its way to a worker.
+#[pin_data]
+struct Closure<F> {
+    #[pin]
+    work: Opaque<bindings::work_struct>,
+    f: F,
+    module: ModuleRef,
+}
+
+/// The work function of a [`Closure`].
+///
+/// # Safety
+///
+/// `work` must be that of a `Closure<F>` that [`Queue::spawn`] leaked.
+unsafe extern "C" fn run_closure<F: FnOnce()>(work: *mut bindings::work_struct) {
+    // SAFETY: The work is wrapped in the field `work` of a `Closure<F>`.
+    let closure = unsafe { kernel::container_of!(Opaque::cast_from(work), Closure<F>, work) };
+    // SAFETY: `spawn` leaked the box, and a work that runs is not used by the queue any more.
+    let closure = unsafe { KBox::from_raw(closure.cast_mut()) };
+    let Closure { f, module, .. } = KBox::into_inner(closure);
+    f();
+    // Last: everything above is module code.
+    drop(module);
 }
 
 /// A work queue of our own. Dropping it waits for all its work and destroys it; may sleep.
@@ -66,8 +141,11 @@ impl Queue {
 ///
 /// # Invariants
 ///
-/// The pointer is a queue made by [`Wq::new`] and not destroyed yet.
-pub struct Wq(NonNull<bindings::workqueue_struct>);
+/// `wq` is a queue made by [`Wq::new`] and not destroyed yet; it is the one of `queue`.
+pub struct Wq {
+    wq: NonNull<bindings::workqueue_struct>,
+    queue: Queue,
+}
 
 // SAFETY: Work queues may be used from any task.
 unsafe impl Send for Wq {}
@@ -85,29 +163,31 @@ impl Wq {
     ///
     /// `ENOMEM`.
     pub fn new(name: &CStr, mem_reclaim: bool, unbound: bool, max_active: i32) -> Result<Self> {
+        let key = KBox::pin_init(LockClassKey::new_dynamic(), GFP_KERNEL)?;
         // SAFETY: `name` is a C string; the helper copies it.
         let wq = unsafe {
             bindings::alloc_workqueue(name.as_char_ptr(), mem_reclaim, unbound, max_active)
         };
-        // INVARIANT: Just made, and destroyed only by `drop`.
-        Ok(Self(NonNull::new(wq).ok_or(ENOMEM)?))
+        let wq = NonNull::new(wq).ok_or(ENOMEM)?;
+        // INVARIANT: Just made, and destroyed only by `drop`, after which `queue` cannot be reached.
+        Ok(Self {
+            wq,
+            queue: Queue {
+                wq: Some(wq),
+                key: Some(key),
+            },
+        })
     }
 
     /// The queue to put work on.
     pub fn queue(&self) -> &Queue {
-        // SAFETY: By the type invariant the queue lives as long as `self`.
-        unsafe { Queue::from_raw(self.0.as_ptr()) }
+        &self.queue
     }
 
     /// Waits until all work that is queued now is done. May sleep; not from work on this queue.
     pub fn flush(&self) {
         // SAFETY: By the type invariant the queue is alive.
-        unsafe { bindings::__flush_workqueue(self.0.as_ptr()) };
-    }
-
-    /// The C queue, valid while `self` lives.
-    pub(crate) fn as_ptr(&self) -> *mut bindings::workqueue_struct {
-        self.0.as_ptr()
+        unsafe { bindings::__flush_workqueue(self.wq.as_ptr()) };
     }
 }
 
@@ -115,7 +195,7 @@ impl Drop for Wq {
     fn drop(&mut self) {
         // SAFETY: By the type invariant the queue is alive; no timer of ours can put work on it any more,
         // as every `DelayedTask` that uses it keeps it alive.
-        unsafe { bindings::destroy_workqueue(self.0.as_ptr()) };
+        unsafe { bindings::destroy_workqueue(self.wq.as_ptr()) };
     }
 }
 
@@ -123,8 +203,12 @@ impl Drop for Wq {
 ///
 /// Work put here must be finished before the module is unloaded; [`Queue::spawn`] sees to that itself.
 pub fn system_percpu() -> &'static Queue {
-    // SAFETY: The kernel makes this queue at boot and never destroys it; the pointer is not written again.
-    unsafe { Queue::from_raw(bindings::system_percpu_wq) }
+    // INVARIANT: The kernel makes this queue at boot and never destroys it.
+    static SYSTEM: Queue = Queue {
+        wq: None,
+        key: None,
+    };
+    &SYSTEM
 }
 
 /// Runs `f` once on `queue`; see [`Queue::spawn`].
