@@ -98,7 +98,7 @@ struct Inner<T: SysfsObject> {
     #[pin]
     alive: Mutex<bool>,
     data: Arc<T>,
-    _module: ModuleRef,
+    _module: Option<ModuleRef>,
 }
 
 impl<T: SysfsObject> Inner<T> {
@@ -166,6 +166,25 @@ impl<T: SysfsObject> KObj<T> {
     ///
     /// `ENOMEM`, `EEXIST` if there is such a name, `ENOENT` if the parent's directory is gone.
     pub fn add(data: Arc<T>, parent: Parent<'_>, name: &CStr) -> Result<Self> {
+        Self::add_holding(data, parent, name, Some(ModuleRef::get()))
+    }
+
+    /// As [`KObj::add`] for the one directory of the module itself: it does not keep the module loaded. The
+    /// value must be dropped in the module's exit. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// As [`KObj::add`].
+    pub fn add_root(data: Arc<T>, parent: Parent<'_>, name: &CStr) -> Result<Self> {
+        Self::add_holding(data, parent, name, None)
+    }
+
+    fn add_holding(
+        data: Arc<T>,
+        parent: Parent<'_>,
+        name: &CStr,
+        module: Option<ModuleRef>,
+    ) -> Result<Self> {
         let inner = KBox::pin_init(
             pin_init!(Inner {
                 kobj <- Opaque::ffi_init(|slot: *mut bindings::kobject| {
@@ -178,7 +197,7 @@ impl<T: SysfsObject> KObj<T> {
                 }),
                 alive <- Mutex::new(true, NAME, static_lock_class!()),
                 data,
-                _module: ModuleRef::get(),
+                _module: module,
             }),
             GFP_KERNEL,
         )?;

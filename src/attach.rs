@@ -38,6 +38,8 @@ pub(crate) struct Attachment {
     pub(crate) detach_ready: Flag,
     /// The finishing job has been queued; one way.
     pub(crate) finishing: Flag,
+    /// The disk is linked with the cache device as its holder.
+    pub(crate) holder_linked: Flag,
     /// Requests in flight that use the cache.
     pub(crate) gate: Gate,
     /// Writeback, controller and dirty accounting.
@@ -60,6 +62,7 @@ impl Attachment {
                 warming: Flag::new(false),
                 detach_ready: Flag::new(false),
                 finishing: Flag::new(false),
+                holder_linked: Flag::new(false),
                 gate,
                 wb <- wb,
             }? Error),

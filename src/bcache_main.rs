@@ -90,7 +90,7 @@ impl kernel::Module for Bcache {
         };
         // Last: from here on devices can be registered.
         let root = Arc::new(sysfs::root::Root(module.registry.clone()), GFP_KERNEL)?;
-        *module.registry.root.lock() = Some(KObj::add(root, Parent::Fs, c"bcache")?);
+        *module.registry.root.lock() = Some(KObj::add_root(root, Parent::Fs, c"bcache")?);
         Ok(module)
     }
 }

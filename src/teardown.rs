@@ -61,8 +61,10 @@ pub(crate) fn finish_detach(att: &Arc<Attachment>) {
 /// A stopped device that nobody has open is taken apart (C: `cached_dev_flush`, `cached_dev_free`).
 pub(crate) fn free_dev(dev: &Arc<CachedDev>) {
     drop(dev.status.lock().take());
-    let running = dev.flags.running.get();
-    if running {
+    if let Some(att) = dev.att.load() {
+        crate::sysfs::unlink_holder(&att);
+    }
+    if dev.flags.running.get() {
         let disk = dev.disk.lock();
         if let Some(disk) = disk.as_ref() {
             disk.unlink_holder(&dev.bdev);

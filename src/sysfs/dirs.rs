@@ -98,15 +98,23 @@ pub(crate) fn link_attachment(att: &Attachment) -> Result {
     dev.dir.link(c"cache", &set.dir)?;
     if let Some(disk) = att.dev.disk.lock().as_ref() {
         disk.link_holder(&att.set.bdev)?;
+        att.holder_linked.set();
     }
     Ok(())
 }
 
+/// The disk no longer shows the cache device below it; has to happen before the disk is deleted. May sleep.
+pub(crate) fn unlink_holder(att: &Attachment) {
+    if let Some(disk) = att.dev.disk.lock().as_ref() {
+        if att.holder_linked.clear() {
+            disk.unlink_holder(&att.set.bdev);
+        }
+    }
+}
+
 /// Undoes [`link_attachment`]; links that are not there are no error. May sleep.
 pub(crate) fn unlink_attachment(att: &Attachment) {
-    if let Some(disk) = att.dev.disk.lock().as_ref() {
-        disk.unlink_holder(&att.set.bdev);
-    }
+    unlink_holder(att);
     let dev = att.dev.sysfs.lock();
     let set = att.set.sysfs.lock();
     if let Some(dev) = dev.as_ref() {

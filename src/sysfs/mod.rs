@@ -31,6 +31,7 @@ pub(crate) use dirs::{
     link_attachment,
     link_disk,
     unlink_attachment,
+    unlink_holder,
     DevDirs,
     SetDirs, //
 };
