@@ -29,4 +29,5 @@ if [ ! -e "$dir/kdir" ]; then
 	mv "$dir/build" "$dir/kdir"
 fi
 echo "$key" >"$dir/version"
+ln -sfnT "../$(readlink "$BCACHE_LAB/kernel/$series")/src" "$dir/src"
 ln -sfnT "debug-$key" "$BCACHE_LAB/kernel/debug"

@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Fills a folder with what makes a driver loadable in a guest: the module and the indexes of modprobe.
-#   driver.sh GUEST-FOLDER none|c|KO-FILE OUT
-# The folder becomes /lib/modules/RELEASE of the guest. Indexes are kept beside the guest's files, by content of the module.
+# Prints the path of an initramfs that makes a driver loadable in a guest: the guest's own, and what becomes its
+# /lib/modules/RELEASE, i.e. the module and the indexes of modprobe. Kept beside the guest's files, by content of the module.
+#   driver.sh GUEST-FOLDER none|c|KO-FILE
 set -eu
 . "$(dirname "$0")/common.sh"
-guest=$1 driver=$2 out=$3
+guest=$1 driver=$2
 
 case $driver in
 none) set -- ;;
@@ -19,14 +19,16 @@ key=none
 # build [KO SUBFOLDER] TMP
 build() {
 	local tmp=${*: -1} mod
-	mod=$tmp/lib/modules/$kver
-	cp -al "$guest/modules/." "$tmp/"
+	mod=$tmp/modules/lib/modules/$kver
+	mkdir "$tmp/modules"
+	cp -al "$guest/modules/." "$tmp/modules/"
 	if [ $# = 3 ]; then
 		mkdir -p "$mod/$2"
 		cp "$1" "$mod/$2/bcache.ko"
 	fi
-	lab_in "$(lab_tree)" depmod -b "/lab/${tmp#"$BCACHE_LAB"/}" "$kver"
-	rm -rf "$mod/kernel"
+	lab_in "$(lab_tree)" /bcache/scripts/labkit/tree-driver.sh "/lab/${tmp#"$BCACHE_LAB"/}" "$kver" "/lab/${guest#"$BCACHE_LAB"/}/initrd"
+	rm -rf "$tmp/modules"
 }
+find "$guest/driver" -mindepth 1 -maxdepth 1 -name 'updates-*' -mmin +2880 -exec rm -rf {} + 2>/dev/null || true
 lab_once "$guest/driver/$key" build "$@"
-cp -r "$guest/driver/$key/lib/modules/$kver/." "$out/"
+echo "$guest/driver/$key/initrd"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Makes sure that a guest for a kernel is in the lab, and prints its folder.
 #   guest.sh 7.2|7.3|debug
-# The folder holds vmlinuz, initrd, root.img, modules/ (the guest's modules without bcache) and c/bcache.ko.
+# The folder holds vmlinux, initrd, root.img, modules/ (the guest's modules without bcache) and c/bcache.ko.
 set -eu
 . "$(dirname "$0")/common.sh"
 kernel=$1

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Succeeds if KVM really runs a guest here: boots the kernel given and waits for its first words. Asked once per host boot.
-#   kvm-works.sh VMLINUZ
+#   kvm-works.sh KERNEL
 set -eu
 . "$(dirname "$0")/common.sh"
 [ -w /dev/kvm ] || exit 1

@@ -15,7 +15,8 @@ keep=(
 	fs/ext4 fs/f2fs fs/fat fs/fuse fs/jbd2 fs/mbcache fs/netfs fs/nls fs/overlayfs fs/xfs net/9p
 )
 mkdir -p "$mod/kernel" "$out/c"
-cp "$from"/vmlinuz "$out/"
+# The kernel itself, out of its wrapping: QEMU starts that, too, and unpacking it in an emulated processor takes a second.
+"$kernel/src/scripts/extract-vmlinux" "$from/vmlinuz" 2>/dev/null >"$out/vmlinux"
 cp "$from"/modules.order "$from"/modules.builtin "$from"/modules.builtin.modinfo "$mod/"
 for k in "${keep[@]}"; do
 	for f in "$from/kernel/$k" "$from/kernel/$k".ko*; do
