@@ -9,13 +9,20 @@ export BCACHE_LAB
 
 # shellcheck disable=SC2034
 # What the host itself must have; everything else lives in the trees that mmdebstrap makes.
-LAB_HOST_NEEDS=(qemu-system-x86 mmdebstrap make e2fsprogs cpio zstd xz-utils util-linux ca-certificates)
+LAB_HOST_NEEDS=(qemu-system-x86 mmdebstrap make util-linux ca-certificates)
 
 # The Debian 13 tree that compiles. A change of this list makes a new tree.
 LAB_TREE_PACKAGES=(
-	apt bc bindgen bison bzip2 ca-certificates cargo clang-19 cpio dwarves flex gcc-14 git jq kmod
+	apt bc bindgen bison bzip2 ca-certificates cargo clang-19 cpio dwarves e2fsprogs flex gcc-14 git jq kmod
 	libc6-dev libclang-19-dev libelf-dev libssl-dev lld-19 llvm-19 make patch python3 rsync rust-clippy
 	rust-src rustc rustfmt xz-utils zlib1g-dev zstd
+)
+
+# The guest's userland.
+# shellcheck disable=SC2034
+LAB_GUEST_PACKAGES=(
+	bc bcache-tools blktrace bsdextrautils busybox-static cryptsetup-bin dmsetup e2fsprogs fdisk file fio gawk iproute2 jq kmod
+	lvm2 mdadm parted procps psmisc python3-minimal strace udev util-linux xfsprogs
 )
 
 say() {

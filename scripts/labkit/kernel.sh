@@ -35,7 +35,7 @@ make_hdr() {
 }
 make_image() {
 	lab_step "kernel image and modules $kver (110 MB)" lab_in "$tree" /bcache/scripts/labkit/tree-kernel.sh fetch "$(in_lab "$1")" \
-		"linux-binary-$kver=$version" "linux-modules-$kver=$version"
+		"linux-binary-$kver=$version" "linux-modules-$kver=$version" "linux-base-$kver=$version"
 }
 make_kdir() {
 	export LAB_KDIR=$1

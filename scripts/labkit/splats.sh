@@ -1,0 +1,16 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Prints the kernel's complaints in a console log, with some lines around each; fails if there is one.
+#   splats.sh CONSOLE-LOG
+# Not counted: the clocksource watchdog and warnings about a slow machine, which an emulated processor provokes.
+set -eu
+pattern='BUG: |BUG at |WARNING: |Oops: |Call Trace|Kernel panic|general protection fault|invalid opcode:|divide error:|KASAN|KCSAN|UBSAN|ODEBUG|'
+pattern+='INFO: (task .* blocked|possible|trying to register|suspicious|rcu)|rcu: INFO: .*(stall|detected)|self-detected stall|possible (circular|recursive)|'
+pattern+='inconsistent lock state|suspicious RCU usage|sleeping function called|scheduling while atomic|refcount_t: |list_(add|del) corruption|'
+pattern+='rust_kernel: panicked|watchdog: .*(soft|hard) ?(lockup|LOCKUP)|kmemleak: [1-9][0-9]* new|Objects remaining|Bad page|Bad rss|double free|'
+pattern+='stack (overflow|guard)|DEBUG_LOCKS_WARN|Unable to handle|unable to handle|held lock freed|lock held (when|at)|still has locks held'
+noise='clocksource: |hogged CPU|perf: interrupt took too long|INFO: NMI handler|Spectre|mitigation|lockdep is turned off'
+
+tr -d '\r' <"$1" | grep -aEv "$noise" | grep -aE -m 1 -q "$pattern" || exit 0
+tr -d '\r' <"$1" | grep -aEv "$noise" | grep -aE -B 3 -A 30 "$pattern" | head -n 160
+exit 1
