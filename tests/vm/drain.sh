@@ -10,6 +10,8 @@ dir=$(sysdir "$back")
 put writeback "$dir/cache_mode"
 put 0 "$dir/sequential_cutoff"
 put 0 "$dir/writeback_delay"
+put 0 "$dir/cache/internal/idle_max_writeback_rate"
+no_congestion "$dir"
 put 0 "$dir/writeback_running"
 put 1 "$dir/writeback_rate_update_seconds"
 ok "write dirty data" fio --name=w --filename="$bdev" --direct=1 --ioengine=libaio --rw=randwrite --bs=4k \

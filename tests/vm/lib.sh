@@ -131,14 +131,14 @@ quiet_udev() {
 format_cache() {
 	local dev=$1
 	shift
-	make-bcache --wipe-bcache -C "$@" "$dev" >/dev/null
+	wipefs -qa "$dev" && make-bcache -C "$@" "$dev" >/dev/null
 }
 
 # format_backing DEV [OPTION...]
 format_backing() {
 	local dev=$1
 	shift
-	make-bcache --wipe-bcache -B "$@" "$dev" >/dev/null
+	wipefs -qa "$dev" && make-bcache -B "$@" "$dev" >/dev/null
 }
 
 # register DEV...
@@ -197,6 +197,12 @@ none_left() {
 # unload: the module goes (C: a set may linger for a moment)
 unload() {
 	within 10 rmmod bcache
+}
+
+# no_congestion DIR: an emulated disk is slow enough to look congested; take that out of a device's decisions
+no_congestion() {
+	put 0 "$1/cache/congested_read_threshold_us"
+	put 0 "$1/cache/congested_write_threshold_us"
 }
 
 # can_claim DEV: nobody else holds the device exclusively
