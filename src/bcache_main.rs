@@ -21,7 +21,7 @@
 //! | sysfs | `sysfs` (one file per directory) |
 //! | a request of the user | `request` |
 //! | dirty data and its controller | `writeback` |
-//! | btree, gc | `btree` |
+//! | btree, gc | `btree`, `moving_gc` |
 //! | buckets, allocator, journal, recovery | `buckets`, `alloc`, `journal`, `recovery` |
 //! | pure logic and on-disk formats | crate `bcache_core` (`src/core`) |
 //! | what the `kernel` crate lacks | crate `bcache_kernel` (`rust/`) |
@@ -50,6 +50,7 @@ mod devices;
 mod flag;
 mod journal;
 mod meta_io;
+mod moving_gc;
 mod open_buckets;
 mod params;
 mod prio;

@@ -41,7 +41,10 @@ use bcache_core::{
         INITIAL_PRIO, //
     },
     geometry::Geometry,
-    num::BucketNr, //
+    num::{
+        u64_from_usize,
+        BucketNr, //
+    }, //
 };
 use bcache_kernel::{
     kthread::Thread,
@@ -291,6 +294,11 @@ impl CacheSet {
     /// Buckets that could be had now or by invalidating clean data.
     pub(crate) fn avail_buckets(&self) -> u32 {
         self.alloc.avail.get()
+    }
+
+    /// Free buckets that only moving gc may take.
+    pub(crate) fn moving_reserve(&self) -> u64 {
+        u64_from_usize(self.alloc.lists.lock().len(Reserve::MovingGc))
     }
 
     /// Whether the marks of the buckets are those of a complete gc.

@@ -157,9 +157,9 @@ impl CacheSet {
             if !self.btree.gc.wait.wait_until_or_stop(due) || self.io_disabled() {
                 return;
             }
-            if self.gc_run().is_err() {
-                // Asked to stop, or the set is dead: the loop looks which.
-                continue;
+            // If it failed the thread was asked to stop or the set is dead: the loop looks which.
+            if self.gc_run().is_ok() {
+                self.moving_gc();
             }
         }
     }

@@ -20,6 +20,7 @@ tune() {
 	put 0 "$(sysdir "$back")/sequential_cutoff"
 	put 1 "$(sysdir "$back")/writeback_percent"
 	put 1 "$set_dir/internal/gc_always_rewrite"
+	put 1 "$set_dir/internal/copy_gc_enabled"
 	put 0 "$set_dir/congested_read_threshold_us"
 	put 0 "$set_dir/congested_write_threshold_us"
 }
