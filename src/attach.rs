@@ -85,6 +85,10 @@ impl Attachment {
         if self.wb.has_dirty.get() {
             return Ok(());
         }
+        if self.set.io_disabled() {
+            // The device may have been let go as clean already.
+            return Err(EIO);
+        }
         if self.dev.state() != BdevState::Dirty {
             self.dev.set_state(BdevState::Dirty)?;
         }
@@ -101,10 +105,13 @@ impl Attachment {
     }
 
     /// The writeback thread's last word while detaching: the device leaves its set on disk. `flushed` is
-    /// false if the set died first; the superblock then stays as it is. May sleep; exclusive writeback
+    /// false if the set died first: a dirty device then keeps its state on disk, so that it cannot be used without
+    /// its data. A clean one is detached on disk too: it goes on without the set, and should that come back, what it
+    /// holds is out of date (C leaves such a device CLEAN and would trust the set). May sleep; exclusive writeback
     /// lock held by the caller when `flushed`.
     pub(crate) fn writeback_is_through(&self, flushed: bool) {
-        if flushed {
+        let state = self.wb.state_lock.lock();
+        if flushed || !self.wb.has_dirty.get() {
             let detached = self.dev.sb.update(|sb| {
                 sb.set_uuid = Uuid::NIL;
                 sb.set_state(BdevState::None);
@@ -113,6 +120,7 @@ impl Attachment {
                 pr_err!("{}: could not write the superblock at detach\n", self.dev.name);
             }
         }
+        drop(state);
         self.detach_ready.set();
         self.dev.registry.kick();
     }
