@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Moving gc: data of sparsely used buckets goes to fewer buckets. Off by default (`copy_gc_enabled`).
+//! Moving gc: data of sparsely used buckets goes to fewer buckets. Off by default
+//! (`copy_gc_enabled`).
 //!
-//! C: `movinggc.c`. It runs in the gc thread after each complete gc, whose marks tell how much of each bucket is
-//! in use. C has up to 64 moves in flight; here they follow each other, in pieces that fit one buffer.
+//! C: `movinggc.c`. It runs in the gc thread after each complete gc, whose marks tell how much of
+//! each bucket is in use. C has up to 64 moves in flight; here they follow each other, in pieces
+//! that fit one buffer.
 //!
-//! A move copies the data, then replaces exactly the key that was read: what a writer changed meanwhile stays as the
-//! writer wants it. The copy is written with FUA. The old bucket is reused only after another gc, which writes
-//! the leaf; with the copy durable before its key, dirty data survives a crash at any moment.
+//! A move copies the data, then replaces exactly the key that was read: what a writer changed
+//! meanwhile stays as the writer wants it. The copy is written with FUA. The old bucket is reused
+//! only after another gc, which writes the leaf; with the copy durable before its key, dirty data
+//! survives a crash at any moment.
 
 use crate::{
     alloc::Reserve,
@@ -182,7 +185,9 @@ impl CacheSet {
             self.buckets.mark_dirty(extent.pin.nr());
         }
         let opf = Opf::WRITE | Opf::FUA;
-        let wrote = self.bdev.write_sync(extent.ptr.sector(), buf, 0..bytes, opf);
+        let wrote = self
+            .bdev
+            .write_sync(extent.ptr.sector(), buf, 0..bytes, opf);
         if self.failed(wrote, "writing data to cache") {
             return Ok(0);
         }

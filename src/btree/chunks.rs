@@ -2,8 +2,8 @@
 
 //! Memory of the keys of a leaf: slab objects of 1 KiB behind the core crate's [`KeyMap`].
 //!
-//! C keeps the sets of a node in one buffer of the size of the node (`bset.c`); here a leaf only takes
-//! what its keys need.
+//! C keeps the sets of a node in one buffer of the size of the node (`bset.c`); here a leaf only
+//! takes what its keys need.
 
 use bcache_core::keymap::{
     Chunk,

@@ -2,9 +2,9 @@
 
 //! Writing what is pending in leaves: in time, when the journal needs room, and at the end.
 //!
-//! C: `btree_node_write_work` in `btree.c` (a delayed work per node), `btree_flush_write` in `journal.c`. Here
-//! one thread per set does it: leaves whose pending set is large are queued for it, and every few
-//! seconds it looks for old ones.
+//! C: `btree_node_write_work` in `btree.c` (a delayed work per node), `btree_flush_write` in
+//! `journal.c`. Here one thread per set does it: leaves whose pending set is large are queued for
+//! it, and every few seconds it looks for old ones.
 
 use super::leaf::{
     Leaf,
@@ -117,7 +117,9 @@ impl CacheSet {
         let mut looked = time::jiffies();
         while !should_stop() && !self.io_disabled() {
             let work = || flusher.queued.get() != 0 || self.io_disabled();
-            flusher.wait.wait_until_or_stop_timeout(work, msecs_to_jiffies(LOOK_MS));
+            flusher
+                .wait
+                .wait_until_or_stop_timeout(work, msecs_to_jiffies(LOOK_MS));
             while let Some(leaf) = flusher.next() {
                 if self.leaf_write(&leaf).is_err() {
                     return;
@@ -127,7 +129,8 @@ impl CacheSet {
             if now.saturating_sub(looked) >= msecs_to_jiffies(LOOK_MS) {
                 looked = now;
                 let old = now.saturating_sub(msecs_to_jiffies(MAX_AGE_MS));
-                let flushed = self.flush_leaves(|leaf| leaf.dirty_since().is_some_and(|t| t <= old));
+                let flushed =
+                    self.flush_leaves(|leaf| leaf.dirty_since().is_some_and(|t| t <= old));
                 if flushed.is_err() {
                     return;
                 }
@@ -148,8 +151,8 @@ impl CacheSet {
         Ok(())
     }
 
-    /// Writes the leaves that hold journal entries up to `seq`, so that these can be reclaimed. Takes no locks
-    /// but those of the leaves. May sleep.
+    /// Writes the leaves that hold journal entries up to `seq`, so that these can be reclaimed.
+    /// Takes no locks but those of the leaves. May sleep.
     pub(crate) fn btree_flush_oldest(&self, seq: u64) {
         // What an error leads to is up to the journal's own look at the state of the set.
         let pins = |leaf: &Leaf| leaf.pin_seq() != NO_PIN && leaf.pin_seq() <= seq;

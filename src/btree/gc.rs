@@ -2,8 +2,8 @@
 
 //! Garbage collection: when it runs, and its thread.
 //!
-//! C: `bch_gc_thread`, `bch_btree_gc` in `btree.c`. What a run does is in [`super::gc_walk`]; the bucket side in
-//! [`crate::alloc`].
+//! C: `bch_gc_thread`, `bch_btree_gc` in `btree.c`. What a run does is in [`super::gc_walk`]; the
+//! bucket side in [`crate::alloc`].
 
 use crate::cache_set::CacheSet;
 use bcache_core::{
@@ -47,7 +47,8 @@ pub(crate) struct GcStats {
 /// The gc thread and what wakes it.
 #[pin_data]
 pub(crate) struct Gc {
-    /// Sectors to be written until the next run; negative: run. 64 bit, so that large caches do not overflow it.
+    /// Sectors to be written until the next run; negative: run. 64 bit, so that large caches do not
+    /// overflow it.
     sectors_left: Atomic<i64>,
     period: i64,
     #[pin]

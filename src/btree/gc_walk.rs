@@ -2,13 +2,13 @@
 
 //! A run of garbage collection: marks what the tree uses, writes, rewrites and merges leaves.
 //!
-//! C: `btree_gc_recurse`, `btree_gc_mark_node`, `btree_gc_coalesce` in `btree.c`. The run goes from leaf to leaf by
-//! position and holds nothing in between, so that the tree may change all the time: a split never moves keys across
-//! positions, and a key inserted behind the walk lies in a bucket that was pinned, or allocated, since the marks were
-//! reset.
+//! C: `btree_gc_recurse`, `btree_gc_mark_node`, `btree_gc_coalesce` in `btree.c`. The run goes from
+//! leaf to leaf by position and holds nothing in between, so that the tree may change all the time:
+//! a split never moves keys across positions, and a key inserted behind the walk lies in a bucket
+//! that was pinned, or allocated, since the marks were reset.
 //!
-//! Each leaf is written after its keys were marked: replaced keys are in no journal, and what they pointed to
-//! before may be reused after this run.
+//! Each leaf is written after its keys were marked: replaced keys are in no journal, and what they
+//! pointed to before may be reused after this run.
 
 use super::{
     gc::GcStats,
@@ -84,7 +84,8 @@ impl CacheSet {
         Ok(())
     }
 
-    /// Marks the buckets of all nodes. What becomes a node later is marked when its bucket is allocated.
+    /// Marks the buckets of all nodes. What becomes a node later is marked when its bucket is
+    /// allocated.
     fn gc_mark_nodes(&self, stats: &mut GcStats) {
         let s = self.btree.structure.lock();
         let mut level = 1u16;
@@ -182,8 +183,8 @@ impl CacheSet {
         }))
     }
 
-    /// After a leaf was marked: writes it, anew if it has much that is not live, and merges it with its left
-    /// neighbours if they fit into a leaf less.
+    /// After a leaf was marked: writes it, anew if it has much that is not live, and merges it with
+    /// its left neighbours if they fit into a leaf less.
     fn gc_tidy(&self, run: &mut Run, leaf: Arc<Leaf>, marked: &Marked) -> Result {
         let mut leaf = leaf;
         let mut durable = false;
@@ -232,7 +233,8 @@ impl CacheSet {
         Ok(())
     }
 
-    /// Replaces leaves if there are buckets for that without waiting; gc does not take what splits may need.
+    /// Replaces leaves if there are buckets for that without waiting; gc does not take what splits
+    /// may need.
     fn gc_rebuild(
         &self,
         old: &[Arc<Leaf>],

@@ -2,9 +2,9 @@
 
 //! The index of leaves: which leaf has the keys of a position.
 //!
-//! An immutable array of two levels, published through RCU and replaced as a whole when leaves split or
-//! merge. Lookups take no lock and write no shared memory but the reference count of the leaf they find.
-//! C walks down from the root with a lock per node (`bcache_btree` in `btree.h`).
+//! An immutable array of two levels, published through RCU and replaced as a whole when leaves
+//! split or merge. Lookups take no lock and write no shared memory but the reference count of the
+//! leaf they find. C walks down from the root with a lock per node (`bcache_btree` in `btree.h`).
 
 use super::leaf::Leaf;
 use bcache_core::key::Pos;
@@ -108,13 +108,17 @@ impl Index {
             .fold(0, |sum, group| sum.saturating_add(group.leaves.len()))
     }
 
-    /// The index after `new` took the place of `old`, some leaves of this index that are in a row. Allocates.
+    /// The index after `new` took the place of `old`, some leaves of this index that are in a row.
+    /// Allocates.
     pub(super) fn replaced(&self, old: &[Arc<Leaf>], new: &[Arc<Leaf>]) -> Result<Arc<Self>> {
         let first = old.first().ok_or(EINVAL)?.key.end;
         let last = old.last().ok_or(EINVAL)?.key.end;
         // The groups that have old leaves, by their ends.
         let from = self.ends.partition_point(|end| *end < first);
-        let to = self.ends.partition_point(|end| *end < last).saturating_add(1);
+        let to = self
+            .ends
+            .partition_point(|end| *end < last)
+            .saturating_add(1);
         let touched = self.groups.get(from..to).ok_or(EINVAL)?;
 
         let mut leaves = KVec::with_capacity(GROUP_LEAVES, GFP_KERNEL)?;

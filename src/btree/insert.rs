@@ -2,8 +2,8 @@
 
 //! Changing keys: insert, replace, check keys.
 //!
-//! C: `bch_btree_insert`, `bch_btree_insert_check_key` in `btree.c` and `bch_extent_insert_fixup` in
-//! `extents.c`.
+//! C: `bch_btree_insert`, `bch_btree_insert_check_key` in `btree.c` and `bch_extent_insert_fixup`
+//! in `extents.c`.
 
 use super::{
     leaf::{
@@ -33,7 +33,8 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Words that must be free in a leaf for one change: three keys, each of which may cut another in two.
+/// Words that must be free in a leaf for one change: three keys, each of which may cut another in
+/// two.
 const ROOM_WORDS: usize = 24;
 /// Bytes of pending keys at which a leaf is to be written (C: `PAGE_SIZE - 48`).
 const SET_LIMIT: usize = 4096 - 48;
@@ -101,8 +102,8 @@ impl CacheSet {
         Ok(done)
     }
 
-    /// Runs `f` on the leaf that has position `pos`, as soon as that leaf can be changed. With `wait` false
-    /// gives `EAGAIN` where it would read, write or wait for a split.
+    /// Runs `f` on the leaf that has position `pos`, as soon as that leaf can be changed. With
+    /// `wait` false gives `EAGAIN` where it would read, write or wait for a split.
     fn modify<T>(
         &self,
         pos: Pos,
@@ -142,9 +143,9 @@ impl CacheSet {
         }
     }
 
-    /// Puts `k` over what the tree has there; without pointer it erases. `pin` is the journal entry that has
-    /// the key. When this returns the key is visible, and the journal keeps it until a leaf on disk has it.
-    /// May sleep.
+    /// Puts `k` over what the tree has there; without pointer it erases. `pin` is the journal entry
+    /// that has the key. When this returns the key is visible, and the journal keeps it until a
+    /// leaf on disk has it. May sleep.
     ///
     /// # Errors
     ///
@@ -174,7 +175,8 @@ impl CacheSet {
         pin: Option<&JournalPin>,
     ) -> Result<(), NoMem> {
         let bucket = self.geo.bucket_sectors();
-        // If the second step fails for memory the whole is done again, which does the first one no harm.
+        // If the second step fails for memory the whole is done again, which does the first one no
+        // harm.
         n.pending.insert(k, bucket, |_| ())?;
         leaf.mark_dirty(n, pin);
         let dropped = |old: &Key| self.key_dropped(old);
@@ -187,8 +189,9 @@ impl CacheSet {
         Ok(())
     }
 
-    /// Puts `k` over those of its sectors that are still mapped as `expected` maps them; gives how many.
-    /// Not journalled: what was not written yet at a crash is as if it had never been. May sleep.
+    /// Puts `k` over those of its sectors that are still mapped as `expected` maps them; gives how
+    /// many. Not journalled: what was not written yet at a crash is as if it had never been. May
+    /// sleep.
     ///
     /// # Errors
     ///
@@ -249,15 +252,15 @@ impl CacheSet {
         Ok(put)
     }
 
-    /// Marks the range of `k` as a cache miss under way, with the check pointer of `k`: filling it is a
-    /// [`CacheSet::btree_replace`] of this key, which fails for what was changed meanwhile.
+    /// Marks the range of `k` as a cache miss under way, with the check pointer of `k`: filling it
+    /// is a [`CacheSet::btree_replace`] of this key, which fails for what was changed meanwhile.
     ///
     /// Only in memory: a split or the shrinker may drop it, the fill then finds nothing to replace.
     ///
     /// # Errors
     ///
-    /// `EEXIST` if the cache has something of the range now; `EAGAIN` with `nonblock` if the tree cannot be
-    /// changed at once; `ENOMEM`, `EIO`.
+    /// `EEXIST` if the cache has something of the range now; `EAGAIN` with `nonblock` if the tree
+    /// cannot be changed at once; `ENOMEM`, `EIO`.
     pub(crate) fn btree_insert_check_key(&self, k: &Key, nonblock: bool) -> Result {
         let _noio = noio();
         if k.pos() > Pos::MAX {

@@ -2,20 +2,23 @@
 
 //! Interior nodes, and the order of writes that makes every change of the tree atomic.
 //!
-//! Interior nodes are always in memory, under the structure mutex, and every change of them is on disk
-//! before it counts. On disk they are what C writes (`btree_split`, `make_btree_freeing_key` in `btree.c`).
+//! Interior nodes are always in memory, under the structure mutex, and every change of them is on
+//! disk before it counts. On disk they are what C writes (`btree_split`, `make_btree_freeing_key`
+//! in `btree.c`).
 //!
 //! # What is durable when
 //!
-//! 1. The new children are written (FUA) to buckets that nothing on disk points to. A crash leaves them
-//!    as unused buckets.
-//! 2. Their parent gets one set (FUA) with the keys of the new children and a freeing key for each old
-//!    one: its bucket with the next generation. The set is in force whole or not at all. From then on the old
-//!    pointers are stale at every start, since reading the freeing keys raises the generations.
-//! 3. If the parent is full it is rewritten the same way, by one or two new nodes, one level up; the top
-//!    of the tree is changed by a journal entry that is waited for.
-//! 4. Only then the old buckets get their next generation in memory and become free. So no write of the
-//!    generations can make a child stale whose parent still names it (C needs `prio_blocked` for that).
+//! 1. The new children are written (FUA) to buckets that nothing on disk points to. A crash leaves
+//!    them as unused buckets.
+//! 2. Their parent gets one set (FUA) with the keys of the new children and a freeing key for each
+//!    old one: its bucket with the next generation. The set is in force whole or not at all. From
+//!    then on the old pointers are stale at every start, since reading the freeing keys raises the
+//!    generations.
+//! 3. If the parent is full it is rewritten the same way, by one or two new nodes, one level up;
+//!    the top of the tree is changed by a journal entry that is waited for.
+//! 4. Only then the old buckets get their next generation in memory and become free. So no write of
+//!    the generations can make a child stale whose parent still names it (C needs `prio_blocked`
+//!    for that).
 
 use super::{
     node_io::set_blocks,
@@ -111,7 +114,8 @@ impl Moves {
 }
 
 impl Structure {
-    /// Finds the node above `level` children `old`, which are neighbours: its place and that of the first child.
+    /// Finds the node above `level` children `old`, which are neighbours: its place and that of the
+    /// first child.
     pub(super) fn find_parent(&self, level: usize, old: &[NodeKey]) -> Option<(usize, usize)> {
         let (first, last) = (old.first()?, old.last()?);
         let nodes = self.levels.get(level)?;
@@ -123,7 +127,10 @@ impl Structure {
     }
 
     fn node_mut(&mut self, level: usize, ni: usize) -> Result<&mut Interior> {
-        let node = self.levels.get_mut(level).and_then(|nodes| nodes.get_mut(ni));
+        let node = self
+            .levels
+            .get_mut(level)
+            .and_then(|nodes| nodes.get_mut(ni));
         Ok(node.ok_or(EIO)?)
     }
 }
@@ -131,8 +138,9 @@ impl Structure {
 impl CacheSet {
     /// Runs `f` until it does not fail for lack of memory, or the set is dead.
     ///
-    /// For small allocations (NOIO) in the middle of a change that must not stop halfway. Nothing that the
-    /// machine needs to free memory waits for the locks held here: the shrinker only tries locks.
+    /// For small allocations (NOIO) in the middle of a change that must not stop halfway. Nothing
+    /// that the machine needs to free memory waits for the locks held here: the shrinker only tries
+    /// locks.
     pub(super) fn insist<T>(&self, mut f: impl FnMut() -> Result<T>) -> Result<T> {
         loop {
             match f() {
@@ -143,7 +151,12 @@ impl CacheSet {
     }
 
     /// A bucket of the stock as a node that ends at `end`.
-    pub(super) fn take_node(&self, s: &mut Structure, moves: &mut Moves, end: Pos) -> Result<NodeKey> {
+    pub(super) fn take_node(
+        &self,
+        s: &mut Structure,
+        moves: &mut Moves,
+        end: Pos,
+    ) -> Result<NodeKey> {
         let pin = s.stock.pop().ok_or(ENOSPC)?;
         let ptr = pin.ptr();
         moves.taken.push(pin, GFP_KERNEL)?;
@@ -154,7 +167,8 @@ impl CacheSet {
         })
     }
 
-    /// Puts `new` in the place of the leaves `old` in the tree on disk. When this returns it is durable.
+    /// Puts `new` in the place of the leaves `old` in the tree on disk. When this returns it is
+    /// durable.
     ///
     /// # Errors
     ///
@@ -179,7 +193,8 @@ impl CacheSet {
         Ok(())
     }
 
-    /// Replaces children at one level. If the parent had to be rewritten, gives the old one and its successors.
+    /// Replaces children at one level. If the parent had to be rewritten, gives the old one and its
+    /// successors.
     fn change_level(
         &self,
         s: &mut Structure,
@@ -207,7 +222,8 @@ impl CacheSet {
         Ok(Some((old_key, fresh)))
     }
 
-    /// Writes the set of a change: freeing keys (position 0, so they sort first), then the new keys.
+    /// Writes the set of a change: freeing keys (position 0, so they sort first), then the new
+    /// keys.
     fn append_children(&self, node: &mut Interior, old: &[NodeKey], new: &[NodeKey]) -> Result {
         // Not as a method: `pin_init` has one of this name for every type.
         let keys = Iterator::chain(
@@ -245,7 +261,11 @@ impl CacheSet {
         let used = set_blocks(&self.geo, all.len().saturating_mul(WORDS));
         let split = used > blocks.saturating_mul(4) / 5;
         // C splits at three fifths: trees mostly grow at the right end of what was just written.
-        let at = if split { all.len().saturating_mul(3) / 5 } else { all.len() };
+        let at = if split {
+            all.len().saturating_mul(3) / 5
+        } else {
+            all.len()
+        };
         let (left, right) = all.split_at_checked(at.max(1)).ok_or(EIO)?;
 
         let mut fresh = self.insist(|| Ok(KVec::with_capacity(2, GFP_KERNEL)?))?;
@@ -271,7 +291,11 @@ impl CacheSet {
     }
 
     /// Writes a new node with these children.
-    pub(super) fn write_interior(&self, key: NodeKey, children: &[NodeKey]) -> Result<KBox<Interior>> {
+    pub(super) fn write_interior(
+        &self,
+        key: NodeKey,
+        children: &[NodeKey],
+    ) -> Result<KBox<Interior>> {
         let seq = random::u64().max(1);
         let mut node = self.insist(|| {
             let mut own = KVVec::with_capacity(children.len(), GFP_KERNEL)?;

@@ -2,8 +2,8 @@
 
 //! Leaves: where the keys of cached extents are.
 //!
-//! C: `struct btree` with level 0 in `btree.h`. The range, bucket and size of a leaf never change: a split or
-//! a merge makes new leaves and marks the old ones dead.
+//! C: `struct btree` with level 0 in `btree.h`. The range, bucket and size of a leaf never change:
+//! a split or a merge makes new leaves and marks the old ones dead.
 
 use super::{
     chunks::{
@@ -38,7 +38,8 @@ pub(super) const NO_PIN: u64 = u64::MAX;
 pub(super) struct LeafNode {
     /// What the leaf says: all sets merged, check keys included.
     pub(super) keys: LeafMap,
-    /// What is not on disk yet: the next set. Holds keys without pointer where something was erased.
+    /// What is not on disk yet: the next set. Holds keys without pointer where something was
+    /// erased.
     pub(super) pending: LeafMap,
     /// Identity of this incarnation of the node on disk.
     pub(super) seq: u64,
@@ -149,7 +150,8 @@ impl Leaf {
         self.queued.store(false, Relaxed);
     }
 
-    /// The pending set got keys, journalled with `pin` if they are. `n` is the content of this leaf.
+    /// The pending set got keys, journalled with `pin` if they are. `n` is the content of this
+    /// leaf.
     pub(super) fn mark_dirty(&self, n: &mut LeafNode, pin: Option<&JournalPin>) {
         if self.dirty_since.load(Relaxed) == 0 {
             self.dirty_since.store(time::jiffies().max(1), Relaxed);
@@ -168,8 +170,8 @@ impl Leaf {
         self.pin_seq.store(NO_PIN, Relaxed);
     }
 
-    /// The leaf has successors: nobody shall use it any more. Waits for I/O on it; what it held is given
-    /// back, to be dropped without locks.
+    /// The leaf has successors: nobody shall use it any more. Waits for I/O on it; what it held is
+    /// given back, to be dropped without locks.
     pub(super) fn kill(&self) -> LeafState {
         let _io = self.io.lock();
         let mut state = self.state.write();

@@ -41,7 +41,8 @@ use kernel::{
 const MAX_LEVEL: u16 = 8;
 
 impl CacheSet {
-    /// Reads the whole tree below `root`, of `level`, marks the buckets it uses and makes it usable. May sleep long.
+    /// Reads the whole tree below `root`, of `level`, marks the buckets it uses and makes it
+    /// usable. May sleep long.
     ///
     /// # Errors
     ///
@@ -79,7 +80,10 @@ impl CacheSet {
             return Err(EIO);
         }
         self.btree.note_depth(s.levels.len());
-        let all = s.levels.iter().fold(leaves.len(), |n, nodes| n.saturating_add(nodes.len()));
+        let all = s
+            .levels
+            .iter()
+            .fold(leaves.len(), |n, nodes| n.saturating_add(nodes.len()));
         self.btree.gc.seed(all);
         // The leaves counted themselves when they were loaded.
         self.btree.publish(Index::new(&leaves)?, 0, 0);
@@ -153,8 +157,8 @@ impl CacheSet {
         Ok(leaves)
     }
 
-    /// Makes an empty tree: writes a root without keys and tells the journal, whose next entry makes it valid. May
-    /// sleep.
+    /// Makes an empty tree: writes a root without keys and tells the journal, whose next entry
+    /// makes it valid. May sleep.
     ///
     /// # Errors
     ///

@@ -2,8 +2,8 @@
 
 //! Reading keys.
 //!
-//! C: `bch_btree_map_keys` in `btree.c`. A lookup of keys that are in memory reads the index under RCU,
-//! searches twice, counts one reference up and reads the leaf under its semaphore.
+//! C: `bch_btree_map_keys` in `btree.c`. A lookup of keys that are in memory reads the index under
+//! RCU, searches twice, counts one reference up and reads the leaf under its semaphore.
 
 use super::leaf::{
     Leaf,
@@ -49,14 +49,14 @@ fn look(leaf: &Leaf, pos: Pos, end: Pos, f: &mut dyn FnMut(&Key) -> bool) -> See
 impl CacheSet {
     /// Calls `f` for the keys that overlap `from .. end`, in order, until it gives `false`.
     ///
-    /// Keys are shown whole, also what is outside of the range; stale and check pointers are not filtered.
-    /// `f` runs under the lock of a leaf: it must not sleep for long nor use the btree. With `nonblock` this
-    /// may run below `submit_bio`: it does no I/O and waits for none.
+    /// Keys are shown whole, also what is outside of the range; stale and check pointers are not
+    /// filtered. `f` runs under the lock of a leaf: it must not sleep for long nor use the btree.
+    /// With `nonblock` this may run below `submit_bio`: it does no I/O and waits for none.
     ///
     /// # Errors
     ///
-    /// `EAGAIN` with `nonblock` if a leaf is not in memory or just being replaced; `EIO`. Keys before that
-    /// place have been shown.
+    /// `EAGAIN` with `nonblock` if a leaf is not in memory or just being replaced; `EIO`. Keys
+    /// before that place have been shown.
     pub(crate) fn btree_lookup(
         &self,
         from: Pos,

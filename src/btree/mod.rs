@@ -4,27 +4,29 @@
 //!
 //! C: `btree.c`, `bset.c`, `extents.c`. The format on disk is C's; what is in memory is not:
 //!
-//! * A **leaf** in memory is one sorted map of extents plus the part of it that is not on disk yet (its
-//!   *pending set*). C keeps up to four sets per node and merges them at each lookup.
-//! * **Lookups** go through an immutable array of all leaves, published by RCU. There is no walk from the root and no
-//!   lock that all I/O shares.
-//! * **Interior nodes** are always in memory and only used to change the tree: all of that happens under the
-//!   structure mutex and is written before it counts.
+//! * A **leaf** in memory is one sorted map of extents plus the part of it that is not on disk yet
+//!   (its *pending set*). C keeps up to four sets per node and merges them at each lookup.
+//! * **Lookups** go through an immutable array of all leaves, published by RCU. There is no walk
+//!   from the root and no lock that all I/O shares.
+//! * **Interior nodes** are always in memory and only used to change the tree: all of that happens
+//!   under the structure mutex and is written before it counts.
 //!
 //! All functions that change something are blocking code for process context.
 //!
 //! # Locks
 //!
-//! structure mutex, then `Leaf::io`, then `Leaf::state`, then those of allocator and journal. Two leaves
-//! are never locked at a time. `Leaf::state` is never held while waiting for I/O, `Leaf::io` only for the I/O of
-//! this leaf. Buckets are allocated before the structure mutex is taken. Therefore the journal may write leaves
-//! ([`CacheSet::btree_flush_oldest`]) whatever the btree waits for, also when it waits for the journal.
+//! structure mutex, then `Leaf::io`, then `Leaf::state`, then those of allocator and journal. Two
+//! leaves are never locked at a time. `Leaf::state` is never held while waiting for I/O, `Leaf::io`
+//! only for the I/O of this leaf. Buckets are allocated before the structure mutex is taken.
+//! Therefore the journal may write leaves ([`CacheSet::btree_flush_oldest`]) whatever the btree
+//! waits for, also when it waits for the journal.
 //!
 //! # What survives a crash
 //!
-//! * Each key inserted with a journal pin: the leaf holds the pin until a set with the key is durable in the
-//!   node, or in the node's successor and that in its parent. Replaced keys are not journalled; gc writes each
-//!   leaf after it has marked it, so that what the key pointed to before is not reused earlier.
+//! * Each key inserted with a journal pin: the leaf holds the pin until a set with the key is
+//!   durable in the node, or in the node's successor and that in its parent. Replaced keys are not
+//!   journalled; gc writes each leaf after it has marked it, so that what the key pointed to before
+//!   is not reused earlier.
 //! * The shape of the tree: see [`interior`].
 
 mod chunks;
@@ -85,8 +87,8 @@ const SET_BUFS: usize = 4;
 
 /// What the structure mutex guards.
 struct Structure {
-    /// Interior nodes by level (index 0 is level 1), in order. The last level has one node, the root; no level: the
-    /// root is a leaf.
+    /// Interior nodes by level (index 0 is level 1), in order. The last level has one node, the
+    /// root; no level: the root is a leaf.
     levels: KVec<KVec<KBox<Interior>>>,
     /// Buckets for new nodes, allocated ahead. Their pins keep gc away.
     stock: KVec<BucketPin>,
@@ -197,8 +199,8 @@ impl Btree {
 }
 
 impl CacheSet {
-    /// Takes the structure mutex, with buckets in stock for `leaves` new leaves and what may become of the nodes
-    /// above. With `wait` sleeps for buckets, before the mutex is taken.
+    /// Takes the structure mutex, with buckets in stock for `leaves` new leaves and what may become
+    /// of the nodes above. With `wait` sleeps for buckets, before the mutex is taken.
     ///
     /// # Errors
     ///

@@ -2,8 +2,9 @@
 
 //! Reading and writing nodes.
 //!
-//! C: `bch_btree_node_read`, `bch_btree_node_write` and `bch_btree_leaf_dirty` in `btree.c`. Everything here
-//! is synchronous, in process context and within a NOIO scope, with buffers from pools. All writes carry FUA.
+//! C: `bch_btree_node_read`, `bch_btree_node_write` and `bch_btree_leaf_dirty` in `btree.c`.
+//! Everything here is synchronous, in process context and within a NOIO scope, with buffers from
+//! pools. All writes carry FUA.
 
 use super::{
     chunks::{
@@ -161,21 +162,27 @@ impl CacheSet {
             return Err(EIO);
         };
         self.write_at(buf, key, at, bytes)?;
-        Ok(num::u32_from_usize_sat(bytes.checked_div(block).unwrap_or(0)))
+        Ok(num::u32_from_usize_sat(
+            bytes.checked_div(block).unwrap_or(0),
+        ))
     }
 
     /// Writes `bytes` to block `at` of a node and waits until they are durable.
     fn write_at(&self, buf: &DmaBuf, key: &NodeKey, at: u32, bytes: usize) -> Result {
         let sectors = u64::from(at).saturating_mul(u64::from(self.geo.block_sectors()));
         let room = u64::from(key.sectors).saturating_mul(512);
-        let end = sectors.saturating_mul(512).saturating_add(num::u64_from_usize(bytes));
+        let end = sectors
+            .saturating_mul(512)
+            .saturating_add(num::u64_from_usize(bytes));
         if end > room {
             self.set_error(format_args!("btree write beyond its node"));
             return Err(EIO);
         }
         let sector = key.ptr.sector().saturating_add(sectors);
         self.meta_write(sector, buf, 0..bytes, Opf::FUA)?;
-        self.count.btree_written.add(num::u64_from_usize(bytes >> 9));
+        self.count
+            .btree_written
+            .add(num::u64_from_usize(bytes >> 9));
         Ok(())
     }
 
@@ -217,8 +224,9 @@ impl CacheSet {
         Ok(node)
     }
 
-    /// Writes what is pending in a leaf and waits until it is durable. Nothing to do is fine, and so is a
-    /// dead leaf. Takes only the locks of the leaf, so that the journal may call it at any time.
+    /// Writes what is pending in a leaf and waits until it is durable. Nothing to do is fine, and
+    /// so is a dead leaf. Takes only the locks of the leaf, so that the journal may call it at any
+    /// time.
     pub(super) fn leaf_write(&self, leaf: &Leaf) -> Result {
         let _noio = noio();
         let _io = leaf.io.lock();

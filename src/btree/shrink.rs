@@ -2,8 +2,8 @@
 
 //! Giving the memory of leaves back.
 //!
-//! C: `bch_mca_scan`, `bch_mca_count` in `btree.c`. Clean leaves can be dropped at any time, since a leaf is read
-//! with memory of its own; the few that C keeps in reserve are kept here too.
+//! C: `bch_mca_scan`, `bch_mca_count` in `btree.c`. Clean leaves can be dropped at any time, since
+//! a leaf is read with memory of its own; the few that C keeps in reserve are kept here too.
 
 use super::leaf::{
     Leaf,
@@ -62,7 +62,8 @@ impl CacheSet {
         true
     }
 
-    /// Drops up to `nr` leaves, not those that were used since the last call unless there is nothing else.
+    /// Drops up to `nr` leaves, not those that were used since the last call unless there is
+    /// nothing else.
     pub(crate) fn btree_shrink(&self, nr: usize) -> usize {
         let nr = nr.min(self.leaves_to_spare());
         let Some(index) = self.btree.index() else {

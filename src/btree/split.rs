@@ -2,10 +2,11 @@
 
 //! New leaves for old: split, compaction, merge.
 //!
-//! C: `btree_split`, `btree_gc_coalesce`, `btree_gc_rewrite_node` in `btree.c`. All three are one operation
-//! here: some neighbours are frozen, their live keys go to new leaves, these are written and take the place
-//! of the old ones (see [`super::interior`] for what is durable when). Readers go on with the old leaves until
-//! the new ones are published; who wants to change keys waits for the structure mutex.
+//! C: `btree_split`, `btree_gc_coalesce`, `btree_gc_rewrite_node` in `btree.c`. All three are one
+//! operation here: some neighbours are frozen, their live keys go to new leaves, these are written
+//! and take the place of the old ones (see [`super::interior`] for what is durable when). Readers
+//! go on with the old leaves until the new ones are published; who wants to change keys waits for
+//! the structure mutex.
 
 use super::{
     chunks::{
@@ -55,8 +56,8 @@ impl Drop for Frozen<'_> {
     }
 }
 
-/// Freezes leaves that are in memory; `EAGAIN` if one is not. The structure mutex is held, so that nobody
-/// else freezes.
+/// Freezes leaves that are in memory; `EAGAIN` if one is not. The structure mutex is held, so that
+/// nobody else freezes.
 fn freeze(leaves: &[Arc<Leaf>]) -> Result<Frozen<'_>> {
     let frozen = Frozen { leaves };
     for leaf in leaves {
@@ -76,9 +77,9 @@ pub(super) struct Filler {
 }
 
 impl Filler {
-    /// For `live` words from a leaf that was full. They stay together if they fit into four fifths of a node;
-    /// otherwise three fifths stay in the left one. More than two leaves are needed only if keys were cut into
-    /// pieces that take more words than what had been written.
+    /// For `live` words from a leaf that was full. They stay together if they fit into four fifths
+    /// of a node; otherwise three fifths stay in the left one. More than two leaves are needed only
+    /// if keys were cut into pieces that take more words than what had been written.
     pub(super) fn split(c: &CacheSet, live: usize) -> Self {
         let blocks = c.node_blocks(c.geo.btree_node_sectors());
         let fits = |words: usize| set_blocks(&c.geo, words) <= blocks.saturating_mul(4) / 5;
@@ -162,13 +163,14 @@ impl CacheSet {
         }
     }
 
-    /// Replaces `old`, neighbours under one parent, by new leaves; `place` tells for each live key (by its
-    /// words, in order) which, counted from 0, or `None` if they do not fit. Gives the new leaves.
+    /// Replaces `old`, neighbours under one parent, by new leaves; `place` tells for each live key
+    /// (by its words, in order) which, counted from 0, or `None` if they do not fit. Gives the new
+    /// leaves.
     ///
     /// # Errors
     ///
-    /// `EAGAIN` if the old leaves are not as expected and `ENOMEM`, with nothing changed; `EIO` if the set is
-    /// dead.
+    /// `EAGAIN` if the old leaves are not as expected and `ENOMEM`, with nothing changed; `EIO` if
+    /// the set is dead.
     pub(super) fn rebuild(
         &self,
         s: &mut Structure,
@@ -194,8 +196,8 @@ impl CacheSet {
         }
         self.replace_children(s, &old_keys, &new_keys, &mut moves)?;
 
-        // First nobody can get at the old leaves any more, then the new ones are there: a reader can never see
-        // an old leaf after somebody else changed a new one.
+        // First nobody can get at the old leaves any more, then the new ones are there: a reader
+        // can never see an old leaf after somebody else changed a new one.
         for leaf in old {
             drop(leaf.kill());
         }
@@ -205,7 +207,8 @@ impl CacheSet {
         Ok(fresh)
     }
 
-    /// Builds all that a change needs in memory: new leaves, their keys in the parent, and the index.
+    /// Builds all that a change needs in memory: new leaves, their keys in the parent, and the
+    /// index.
     #[allow(clippy::type_complexity)]
     fn prepare(
         &self,
@@ -228,7 +231,8 @@ impl CacheSet {
         Ok((fresh, keys, index))
     }
 
-    /// Distributes the live keys of frozen leaves; at least one draft, the last one ends where they do.
+    /// Distributes the live keys of frozen leaves; at least one draft, the last one ends where they
+    /// do.
     fn draft(
         &self,
         old: &[Arc<Leaf>],
@@ -282,9 +286,7 @@ impl CacheSet {
     /// Writes a leaf that nothing points to yet.
     pub(super) fn write_fresh(&self, leaf: &Leaf) -> Result {
         let blocks = match &*leaf.state.read() {
-            LeafState::Loaded(n) => {
-                self.write_node(&leaf.key, n.seq, n.keys.iter().copied())?
-            }
+            LeafState::Loaded(n) => self.write_node(&leaf.key, n.seq, n.keys.iter().copied())?,
             _ => return Err(EIO),
         };
         if let LeafState::Loaded(n) = &mut *leaf.state.write() {
