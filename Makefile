@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
-# Builds the module against a kernel's build folder; see Kbuild for what it is made of.
-#   make KDIR=/path/to/build [W=e] [CLIPPY=1] [modules|install|clean]
+# For users: builds and installs the module for the running kernel; see Kbuild for what it is made of.
+#   make [KDIR=/path/to/build] [W=e] [CLIPPY=1]
+#   sudo make install
+# For developers: everything else happens in the lab (scripts/lab), which makes itself on first use.
+#   make demo     the module at work in a guest, with a picture
+#   make test     the whole suite
+#   make check    the part without a guest: format, lints, house rules, host tests
+#   make lab-modules [KERNEL=7.3]   the module, built without a warning against a stock Debian kernel
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
+KERNEL ?= 7.2
 
-.PHONY: modules install clean
+.PHONY: modules install clean check test demo lab-modules kdir
 
 modules clean:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $@
@@ -12,3 +19,19 @@ modules clean:
 # To updates/, which depmod prefers to the kernel's own bcache.ko.
 install: modules
 	$(MAKE) -C $(KDIR) M=$(CURDIR) INSTALL_MOD_DIR=updates modules_install
+
+# Debian's header packages lack the Rust metadata: this makes a KDIR that has it.
+kdir:
+	scripts/lab kdir-$(KERNEL)
+
+lab-modules:
+	scripts/kbuild --kernel $(KERNEL) W=e modules
+
+check:
+	scripts/check
+
+test: check
+	scripts/run-tests
+
+demo:
+	scripts/demo

@@ -117,7 +117,10 @@ impl Attachment {
                 sb.set_state(BdevState::None);
             });
             if detached.is_err() {
-                pr_err!("{}: could not write the superblock at detach\n", self.dev.name);
+                pr_err!(
+                    "{}: could not write the superblock at detach\n",
+                    self.dev.name
+                );
             }
         }
         drop(state);

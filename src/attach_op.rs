@@ -31,11 +31,7 @@ use kernel::{
 ///
 /// `ENOENT` if it is another set, or the device is dirty and unknown to the set; `EINVAL` if the device cannot
 /// be attached; `ENOMEM`, `EIO`.
-pub(crate) fn attach(
-    dev: &Arc<CachedDev>,
-    set: &Arc<CacheSet>,
-    wanted: Option<&Uuid>,
-) -> Result {
+pub(crate) fn attach(dev: &Arc<CachedDev>, set: &Arc<CacheSet>, wanted: Option<&Uuid>) -> Result {
     let named = dev.sb.with(|sb| sb.set_uuid);
     if *wanted.unwrap_or(&named) != set.set_uuid {
         return Err(ENOENT);
@@ -226,13 +222,14 @@ pub(crate) fn announce(dev: &CachedDev) {
     let label = dev.sb.with(|sb| sb.label);
     let label = label.split(|&b| b == 0).next().unwrap_or_default();
     if let Some(disk) = dev.disk.lock().as_ref() {
-        let sent = CString::try_from_fmt(fmt!("{}", Shown(dev.uuid))).map_err(Error::from).and_then(|uuid| {
-            disk.uevent_change(&[
-                (c"DRIVER", b"bcache"),
-                (c"CACHED_UUID", uuid.to_bytes()),
-                (c"CACHED_LABEL", label),
-            ])
-        });
+        let sent = CString::try_from_fmt(fmt!("{}", Shown(dev.uuid)))
+            .and_then(|uuid| {
+                disk.uevent_change(&[
+                    (c"DRIVER", b"bcache"),
+                    (c"CACHED_UUID", uuid.to_bytes()),
+                    (c"CACHED_LABEL", label),
+                ])
+            });
         if sent.is_err() {
             pr_warn!("{}: could not send an uevent\n", dev.name);
         }

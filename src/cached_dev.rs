@@ -178,7 +178,12 @@ impl CachedDev {
         let minor = MinorIds::alloc(&registry.ids)?;
         let sb = KBox::pin_init(sb, GFP_KERNEL)?;
         let (uuid, data_offset, block_sectors, mode) = sb.with(|sb| {
-            (sb.uuid, sb.data_offset, u32::from(sb.block_size), sb.cache_mode())
+            (
+                sb.uuid,
+                sb.data_offset,
+                u32::from(sb.block_size),
+                sb.cache_mode(),
+            )
         });
         let block_size = disk_block_size(bdev, block_sectors);
         let capacity = bdev.nr_sectors().checked_sub(data_offset).ok_or(EINVAL)?;

@@ -55,7 +55,11 @@ impl CacheSet {
     }
 
     /// Publishes the table without `drop_dev` and with `add`. Register lock held. May sleep.
-    fn publish_devices(&self, drop_dev: Option<&Attachment>, add: Option<&Arc<Attachment>>) -> Result {
+    fn publish_devices(
+        &self,
+        drop_dev: Option<&Attachment>,
+        add: Option<&Arc<Attachment>>,
+    ) -> Result {
         let old = self.devices.load();
         let old = old.as_ref().map_or(&[][..], |t| &t.devs[..]);
         let mut devs = KVec::with_capacity(old.len().saturating_add(1), GFP_KERNEL)?;
@@ -67,9 +71,9 @@ impl CacheSet {
         if let Some(att) = add {
             devs.push(att.clone(), GFP_KERNEL)?;
         }
-        let sectors = devs.iter().fold(0u64, |sum, a| {
-            sum.saturating_add(a.dev.bdev.nr_sectors())
-        });
+        let sectors = devs
+            .iter()
+            .fold(0u64, |sum, a| sum.saturating_add(a.dev.bdev.nr_sectors()));
         let table = Arc::new(DeviceTable { devs }, GFP_KERNEL)?;
         drop(self.devices.replace(Some(table)));
         // Also on stop, which C forgets: the share of a stopped device must not stay reserved (H5).

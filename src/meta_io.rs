@@ -72,7 +72,11 @@ impl CacheSet {
         if errors < self.tun.io_error_limit.get() {
             pr_err!("{}: IO error on {}, recovering.\n", self.bdev.name(), what);
         } else {
-            self.set_error(format_args!("{}: too many IO errors {}", self.bdev.name(), what));
+            self.set_error(format_args!(
+                "{}: too many IO errors {}",
+                self.bdev.name(),
+                what
+            ));
         }
     }
 
@@ -88,7 +92,9 @@ impl CacheSet {
             self.count.io_count.put(count.wrapping_sub(decay));
             let errors = u64::from(self.count.io_errors.get());
             let decayed = errors.saturating_mul(127) / 128;
-            self.count.io_errors.put(u32::try_from(decayed).unwrap_or(u32::MAX));
+            self.count
+                .io_errors
+                .put(u32::try_from(decayed).unwrap_or(u32::MAX));
         }
     }
 
@@ -101,7 +107,11 @@ impl CacheSet {
         }
         let first = !self.flags.io_disable.set();
         if first {
-            pr_err!("error on {}: {}, disabling caching\n", self.uuid_text(), why);
+            pr_err!(
+                "error on {}: {}, disabling caching\n",
+                self.uuid_text(),
+                why
+            );
         }
         if panic {
             bcache_kernel::log::panic_machine(c"bcache: panic forced after error");

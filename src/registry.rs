@@ -98,12 +98,7 @@ impl Step {
     /// Runs the step as a job of its own, or inline if there is no memory for a job.
     fn start(self, registry: &Registry) {
         let job = self.clone();
-        if registry
-            .wq
-            .queue()
-            .spawn(move || job.run())
-            .is_err()
-        {
+        if registry.wq.queue().spawn(move || job.run()).is_err() {
             self.run();
         }
     }

@@ -12,11 +12,11 @@ use bcache_core::stats::{
     Period,
     Window, //
 };
+use bcache_kernel::atomic::KWord;
 use bcache_kernel::{
     delayed::DelayedTask,
     time, //
 };
-use core::sync::atomic::AtomicU64;
 use kernel::{
     new_mutex,
     prelude::*,
@@ -26,7 +26,7 @@ use kernel::{
 /// What the events and the task share.
 #[pin_data]
 struct Inner {
-    collector: Collector<AtomicU64>,
+    collector: Collector<KWord>,
     #[pin]
     windows: Mutex<stats::Accounting>,
 }
@@ -46,7 +46,7 @@ impl Accounting {
     pub(crate) fn new() -> Result<Self> {
         let inner = Arc::pin_init(
             pin_init!(Inner {
-                collector: Collector::new(|| AtomicU64::new(0)),
+                collector: Collector::new(|| KWord::new(0)),
                 windows <- new_mutex!(stats::Accounting::default(), "Accounting::windows"),
             }),
             GFP_KERNEL,

@@ -59,10 +59,7 @@ impl SbFile {
         f(&mut inner.sb);
         inner.sb.encode_into(&mut inner.raw);
         let opf = Opf::WRITE | Opf::SYNC | Opf::META | Opf::FUA;
-        inner
-            .page
-            .write_sync(&inner.raw, opf)
-            .map_err(|_| EIO)
+        inner.page.write_sync(&inner.raw, opf).map_err(|_| EIO)
     }
 
     /// Changes the superblock in memory only; the next [`SbFile::update`] writes it.

@@ -9,7 +9,7 @@ export BCACHE_LAB
 
 # shellcheck disable=SC2034
 # What the host itself must have; everything else lives in the trees that mmdebstrap makes.
-LAB_HOST_NEEDS=(qemu-system-x86 mmdebstrap make util-linux ca-certificates)
+LAB_HOST_NEEDS=(qemu-system-x86 mmdebstrap make util-linux ca-certificates git shellcheck)
 
 # The Debian 13 tree that compiles. A change of this list makes a new tree.
 LAB_TREE_PACKAGES=(

@@ -42,11 +42,14 @@ impl SysfsObject for CacheDir {
         ro_sectors!(c"bucket_size", |o| u64::from(o.0.geo.bucket_sectors())),
         ro_sectors!(c"block_size", |o| u64::from(o.0.geo.block_sectors())),
         ro_num!(c"nbuckets", |o| o.0.geo.nbuckets()),
-        Attr::ro(c"priority_stats", |o, b| fmt::whole(b, &o.0.priority_stats()?)),
+        Attr::ro(c"priority_stats", |o, b| {
+            fmt::whole(b, &o.0.priority_stats()?)
+        }),
         ro_sectors!(c"written", |o| o.0.count.written.get()),
         ro_sectors!(c"btree_written", |o| o.0.count.btree_written.get()),
         ro_sectors!(c"metadata_written", |o| o.0.count.meta_written.get()),
-        ro_num!(c"io_errors", |o| o.0.count.io_errors.get() >> IO_ERROR_SHIFT),
+        ro_num!(c"io_errors", |o| o.0.count.io_errors.get()
+            >> IO_ERROR_SHIFT),
         Attr::rw(
             c"cache_replacement_policy",
             |o, b| {
@@ -55,7 +58,9 @@ impl SysfsObject for CacheDir {
                 fmt::choice(
                     b,
                     &text::REPLACEMENT_POLICIES,
-                    index.and_then(|i| u32::try_from(i).ok()).unwrap_or(u32::MAX),
+                    index
+                        .and_then(|i| u32::try_from(i).ok())
+                        .unwrap_or(u32::MAX),
                 )
             },
             store!(|o, input| {

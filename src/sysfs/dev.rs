@@ -16,7 +16,10 @@ use crate::{
     show::Shown, //
 };
 use bcache_core::{
-    ondisk::{superblock::{BdevState, CacheMode}, uuid::Uuid},
+    ondisk::{
+        superblock::{BdevState, CacheMode},
+        uuid::Uuid,
+    },
     text, //
 };
 use bcache_kernel::sysfs::{
@@ -62,7 +65,13 @@ impl SysfsObject for CachedDev {
         ),
         Attr::rw(
             c"readahead_cache_policy",
-            |dev, b| fmt::choice(b, &text::READAHEAD_POLICIES, dev.tun.readahead_cache_policy.get()),
+            |dev, b| {
+                fmt::choice(
+                    b,
+                    &text::READAHEAD_POLICIES,
+                    dev.tun.readahead_cache_policy.get(),
+                )
+            },
             store!(|dev, text| {
                 let policy = fmt::find(text, &text::READAHEAD_POLICIES)?;
                 dev.tun.readahead_cache_policy.put(policy);
@@ -71,7 +80,13 @@ impl SysfsObject for CachedDev {
         ),
         Attr::rw(
             c"stop_when_cache_set_failed",
-            |dev, b| fmt::choice(b, &text::STOP_MODES, dev.tun.stop_when_cache_set_failed.get()),
+            |dev, b| {
+                fmt::choice(
+                    b,
+                    &text::STOP_MODES,
+                    dev.tun.stop_when_cache_set_failed.get(),
+                )
+            },
             store!(|dev, text| {
                 let mode = fmt::find(text, &text::STOP_MODES)?;
                 dev.tun.stop_when_cache_set_failed.put(mode);
@@ -93,7 +108,12 @@ impl SysfsObject for CachedDev {
         dev_writeback::MINIMUM,
         dev_writeback::DEBUG,
         ro_num!(c"io_errors", |dev| dev.io_errors.get()),
-        num_attr!(c"io_error_limit", tun.io_error_limit, 0, i32::MAX.unsigned_abs()),
+        num_attr!(
+            c"io_error_limit",
+            tun.io_error_limit,
+            0,
+            i32::MAX.unsigned_abs()
+        ),
         Attr::rw(
             c"io_disable",
             |dev, b| fmt::line(b, &u32::from(dev.flags.io_disable.get())),
@@ -103,7 +123,9 @@ impl SysfsObject for CachedDev {
             }),
         ),
         Attr::ro(c"dirty_data", |dev, b| fmt::sectors(b, dev.dirty_sectors())),
-        Attr::ro(c"stripe_size", |dev, b| fmt::sectors(b, dev.stripe_sectors())),
+        Attr::ro(c"stripe_size", |dev, b| {
+            fmt::sectors(b, dev.stripe_sectors())
+        }),
         ro_num!(c"partial_stripes_expensive", |dev| u32::from(
             dev.flags.partial_stripes_expensive.get()
         )),
@@ -111,7 +133,9 @@ impl SysfsObject for CachedDev {
             c"sequential_cutoff",
             |dev, b| fmt::line(b, &text::HPrint(i64::from(dev.tun.sequential_cutoff.get()))),
             store!(|dev, text| {
-                dev.tun.sequential_cutoff.put(fmt::clamped(text, 0, u32::MAX)?);
+                dev.tun
+                    .sequential_cutoff
+                    .put(fmt::clamped(text, 0, u32::MAX)?);
                 Ok(())
             }),
         ),
@@ -123,7 +147,11 @@ impl SysfsObject for CachedDev {
             }),
         ),
         Attr::ro(c"state", |dev, b| fmt::line(b, &state_name(dev.state()))),
-        Attr::rw(c"label", show_label, store!(|dev, text| set_label(&dev, text))),
+        Attr::rw(
+            c"label",
+            show_label,
+            store!(|dev, text| set_label(&dev, text)),
+        ),
         Attr::ro(c"backing_dev_name", |dev, b| fmt::line(b, &dev.name)),
         Attr::ro(c"backing_dev_uuid", |dev, b| fmt::line(b, &dev.uuid)),
     ];

@@ -25,7 +25,9 @@ pub(super) const DELAY: Attr<CachedDev> = Attr::rw(
     c"writeback_delay",
     |dev, b| fmt::line(b, &dev.tun.writeback_delay.get()),
     store!(|dev, text| {
-        dev.tun.writeback_delay.put(fmt::clamped(text, 0, u32::MAX)?);
+        dev.tun
+            .writeback_delay
+            .put(fmt::clamped(text, 0, u32::MAX)?);
         wake(&dev);
         Ok(())
     }),
@@ -46,8 +48,10 @@ pub(super) const RATE: Attr<CachedDev> = Attr::rw(
     }),
 );
 
-pub(super) const CONSIDER_FRAGMENT: Attr<CachedDev> =
-    bool_attr!(c"writeback_consider_fragment", tun.writeback_consider_fragment);
+pub(super) const CONSIDER_FRAGMENT: Attr<CachedDev> = bool_attr!(
+    c"writeback_consider_fragment",
+    tun.writeback_consider_fragment
+);
 
 pub(super) const UPDATE_SECONDS: Attr<CachedDev> = num_attr!(
     c"writeback_rate_update_seconds",
@@ -77,7 +81,9 @@ pub(super) const FP_TERM_LOW: Attr<CachedDev> = Attr::rw(
     store!(|dev, text| {
         let _lists = dev.registry.inner.lock();
         let hi = dev.tun.writeback_rate_fp_term_mid.get().saturating_sub(1);
-        dev.tun.writeback_rate_fp_term_low.put(fmt::clamped(text, 1, hi)?);
+        dev.tun
+            .writeback_rate_fp_term_low
+            .put(fmt::clamped(text, 1, hi)?);
         Ok(())
     }),
 );
@@ -89,7 +95,9 @@ pub(super) const FP_TERM_MID: Attr<CachedDev> = Attr::rw(
         let _lists = dev.registry.inner.lock();
         let lo = dev.tun.writeback_rate_fp_term_low.get().saturating_add(1);
         let hi = dev.tun.writeback_rate_fp_term_high.get().saturating_sub(1);
-        dev.tun.writeback_rate_fp_term_mid.put(fmt::clamped(text, lo, hi)?);
+        dev.tun
+            .writeback_rate_fp_term_mid
+            .put(fmt::clamped(text, lo, hi)?);
         Ok(())
     }),
 );
@@ -100,7 +108,9 @@ pub(super) const FP_TERM_HIGH: Attr<CachedDev> = Attr::rw(
     store!(|dev, text| {
         let _lists = dev.registry.inner.lock();
         let lo = dev.tun.writeback_rate_fp_term_mid.get().saturating_add(1);
-        dev.tun.writeback_rate_fp_term_high.put(fmt::clamped(text, lo, u32::MAX)?);
+        dev.tun
+            .writeback_rate_fp_term_high
+            .put(fmt::clamped(text, lo, u32::MAX)?);
         Ok(())
     }),
 );
@@ -112,8 +122,9 @@ pub(super) const MINIMUM: Attr<CachedDev> = num_attr!(
     u32::MAX
 );
 
-pub(super) const DEBUG: Attr<CachedDev> =
-    Attr::ro(c"writeback_rate_debug", |dev, b| fmt::whole(b, &dev.rate_debug()));
+pub(super) const DEBUG: Attr<CachedDev> = Attr::ro(c"writeback_rate_debug", |dev, b| {
+    fmt::whole(b, &dev.rate_debug())
+});
 
 fn wake(dev: &CachedDev) {
     if let Some(att) = dev.att.load() {
@@ -147,7 +158,9 @@ fn set_running(dev: &CachedDev, text: &[u8]) -> Result {
 /// detaches refuses: its rate work has stopped for good.
 fn set_percent(dev: &CachedDev, text: &[u8]) -> Result {
     let cutoff = crate::params::cutoff_writeback();
-    dev.tun.writeback_percent.put(fmt::clamped(text, 0, cutoff)?);
+    dev.tun
+        .writeback_percent
+        .put(fmt::clamped(text, 0, cutoff)?);
     if let Some(att) = dev.att.load() {
         att.arm_rate_work();
         att.wake_writeback();

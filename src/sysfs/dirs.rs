@@ -72,7 +72,7 @@ impl SetDirs {
         let stats = stats_dirs(&dir, || Owner::Set(set.clone()))?;
         cache.link(c"set", &dir)?;
         let member = set.sb.with(|sb| sb.nr_this_dev);
-        dir.link(&*CString::try_from_fmt(fmt!("cache{member}"))?, &cache)?;
+        dir.link(&CString::try_from_fmt(fmt!("cache{member}"))?, &cache)?;
         Ok(Self {
             _stats: stats,
             _internal: internal,
@@ -84,7 +84,7 @@ impl SetDirs {
 
 /// `bdevI`, the name of an attached device in its set's directory.
 fn slot_name(att: &Attachment) -> Result<CString> {
-    Ok(CString::try_from_fmt(fmt!("bdev{}", att.inode))?)
+    CString::try_from_fmt(fmt!("bdev{}", att.inode))
 }
 
 /// Links an attached device and its set with each other (C: `bcache_device_link`). May sleep.
@@ -94,7 +94,7 @@ pub(crate) fn link_attachment(att: &Attachment) -> Result {
     let (Some(dev), Some(set)) = (dev.as_ref(), set.as_ref()) else {
         return Err(ENODEV);
     };
-    set.dir.link(&*slot_name(att)?, &dev.dir)?;
+    set.dir.link(&slot_name(att)?, &dev.dir)?;
     dev.dir.link(c"cache", &set.dir)?;
     if let Some(disk) = att.dev.disk.lock().as_ref() {
         disk.link_holder(&att.set.bdev)?;

@@ -69,20 +69,48 @@ macro_rules! timed {
 
 impl SysfsObject for Internal {
     const ATTRS: &'static [Attr<Self>] = &[
-        timed!(c"btree_gc_average_frequency_sec", gc, average_frequency(SEC)),
+        timed!(
+            c"btree_gc_average_frequency_sec",
+            gc,
+            average_frequency(SEC)
+        ),
         timed!(c"btree_gc_average_duration_ms", gc, average_duration(MS)),
         timed!(c"btree_gc_max_duration_ms", gc, max_duration(MS)),
         timed!(c"btree_gc_last_sec", gc, last, SEC),
-        timed!(c"btree_split_average_frequency_sec", split, average_frequency(SEC)),
-        timed!(c"btree_split_average_duration_us", split, average_duration(US)),
+        timed!(
+            c"btree_split_average_frequency_sec",
+            split,
+            average_frequency(SEC)
+        ),
+        timed!(
+            c"btree_split_average_duration_us",
+            split,
+            average_duration(US)
+        ),
         timed!(c"btree_split_max_duration_us", split, max_duration(US)),
         timed!(c"btree_split_last_sec", split, last, SEC),
-        timed!(c"btree_sort_average_frequency_ms", sort, average_frequency(MS)),
-        timed!(c"btree_sort_average_duration_us", sort, average_duration(US)),
+        timed!(
+            c"btree_sort_average_frequency_ms",
+            sort,
+            average_frequency(MS)
+        ),
+        timed!(
+            c"btree_sort_average_duration_us",
+            sort,
+            average_duration(US)
+        ),
         timed!(c"btree_sort_max_duration_us", sort, max_duration(US)),
         timed!(c"btree_sort_last_ms", sort, last, MS),
-        timed!(c"btree_read_average_frequency_ms", read, average_frequency(MS)),
-        timed!(c"btree_read_average_duration_us", read, average_duration(US)),
+        timed!(
+            c"btree_read_average_frequency_ms",
+            read,
+            average_frequency(MS)
+        ),
+        timed!(
+            c"btree_read_average_duration_us",
+            read,
+            average_duration(US)
+        ),
         timed!(c"btree_read_max_duration_us", read, max_duration(US)),
         timed!(c"btree_read_last_ms", read, last, MS),
         Attr::wo(
@@ -104,8 +132,16 @@ impl SysfsObject for Internal {
             .reclaimed_journal_buckets
             .get()),
         ro_num!(c"flush_write", |o| o.0.count.flush_write.get()),
-        ro_num!(c"writeback_keys_done", |o| o.0.count.writeback_keys_done.get()),
-        ro_num!(c"writeback_keys_failed", |o| o.0.count.writeback_keys_failed.get()),
+        ro_num!(c"writeback_keys_done", |o| o
+            .0
+            .count
+            .writeback_keys_done
+            .get()),
+        ro_num!(c"writeback_keys_failed", |o| o
+            .0
+            .count
+            .writeback_keys_failed
+            .get()),
         Attr::wo(
             c"trigger_gc",
             store!(|o, _text| {
@@ -137,12 +173,23 @@ impl SysfsObject for Internal {
             }),
         ),
         ro_num!(c"cutoff_writeback", |o| o.0.tun.cutoff_writeback.get()),
-        ro_num!(c"cutoff_writeback_sync", |o| o.0.tun.cutoff_writeback_sync.get()),
+        ro_num!(c"cutoff_writeback_sync", |o| o
+            .0
+            .tun
+            .cutoff_writeback_sync
+            .get()),
         Attr::ro(c"feature_compat", |_o, _b| Ok(())),
         Attr::ro(c"feature_ro_compat", |_o, _b| Ok(())),
         Attr::ro(c"feature_incompat", |o, b| {
             let large = o.0.sb.with(|sb| sb.has_large_bucket());
-            fmt::line(b, if large { &"[large_bucket]" } else { &"large_bucket" })
+            fmt::line(
+                b,
+                if large {
+                    &"[large_bucket]"
+                } else {
+                    &"large_bucket"
+                },
+            )
         }),
     ];
 }

@@ -34,8 +34,12 @@ impl Root {
 
 impl SysfsObject for Root {
     const ATTRS: &'static [Attr<Self>] = &[
-        Attr::wo(c"register", |root, text| register::register(&root.0, text, false)),
-        Attr::wo(c"register_quiet", |root, text| register::register(&root.0, text, true)),
+        Attr::wo(c"register", |root, text| {
+            register::register(&root.0, text, false)
+        }),
+        Attr::wo(c"register_quiet", |root, text| {
+            register::register(&root.0, text, true)
+        }),
         Attr::wo(
             c"pendings_cleanup",
             store!(|root, _text| register::cleanup_pending(&root.0)),

@@ -59,23 +59,29 @@ impl SysfsObject for CacheSet {
         ro_sectors!(c"block_size", |set| u64::from(set.geo.block_sectors())),
         ro_num!(c"tree_depth", |set| set.btree.depth()),
         ro_num!(c"root_usage_percent", |set| set.btree_root_usage_percent()),
-        Attr::ro(c"btree_cache_size", |set, b| fmt::line(
-            b,
-            &text::HPrint(i64::try_from(set.btree_cache_bytes()).unwrap_or(i64::MAX))
-        )),
+        Attr::ro(c"btree_cache_size", |set, b| {
+            fmt::line(
+                b,
+                &text::HPrint(i64::try_from(set.btree_cache_bytes()).unwrap_or(i64::MAX)),
+            )
+        }),
         ro_num!(c"cache_available_percent", |set| 100u32
             .saturating_sub(set.in_use_percent())),
-        Attr::ro(c"average_key_size", |set, b| fmt::line(
-            b,
-            &text::HPrint(i64::try_from(set.btree_average_key_bytes()).unwrap_or(i64::MAX))
-        )),
+        Attr::ro(c"average_key_size", |set, b| {
+            fmt::line(
+                b,
+                &text::HPrint(i64::try_from(set.btree_average_key_bytes()).unwrap_or(i64::MAX)),
+            )
+        }),
         Attr::rw(
             c"errors",
-            |set, b| fmt::choice(
-                b,
-                &text::ERROR_ACTIONS,
-                u32::from(set.tun.errors_panic.get())
-            ),
+            |set, b| {
+                fmt::choice(
+                    b,
+                    &text::ERROR_ACTIONS,
+                    u32::from(set.tun.errors_panic.get()),
+                )
+            },
             store!(|set, text| {
                 let action = fmt::find(text, &text::ERROR_ACTIONS)?;
                 set.tun.errors_panic.put(action == 1);
@@ -85,10 +91,12 @@ impl SysfsObject for CacheSet {
         num_attr!(c"io_error_limit", tun.io_error_limit, 0, u32::MAX),
         Attr::rw(
             c"io_error_halflife",
-            |set, b| fmt::line(
-                b,
-                &set.tun.io_error_decay.get().saturating_mul(HALFLIFE_UNIT)
-            ),
+            |set, b| {
+                fmt::line(
+                    b,
+                    &set.tun.io_error_decay.get().saturating_mul(HALFLIFE_UNIT),
+                )
+            },
             store!(|set, text| {
                 let value = fmt::clamped(text, 0, u32::MAX)?;
                 set.tun.io_error_decay.put(value / HALFLIFE_UNIT);

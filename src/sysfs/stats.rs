@@ -59,7 +59,10 @@ impl SysfsObject for StatsDir {
         ro_num!(c"cache_hits", |s| s.window().counts().hits),
         ro_num!(c"cache_misses", |s| s.window().counts().misses),
         ro_num!(c"cache_bypass_hits", |s| s.window().counts().bypass_hits),
-        ro_num!(c"cache_bypass_misses", |s| s.window().counts().bypass_misses),
+        ro_num!(c"cache_bypass_misses", |s| s
+            .window()
+            .counts()
+            .bypass_misses),
         ro_num!(c"cache_hit_ratio", |s| s.window().hit_ratio()),
         ro_num!(c"cache_miss_collisions", |s| s.window().counts().collisions),
         ro_num!(c"bypassed", |s| HPrint(s.window().bypassed_bytes())),

@@ -17,8 +17,8 @@ use bcache_core::{
         rate::RateLimiter, //
     }, //
 };
+use bcache_kernel::atomic::KWord;
 use bcache_kernel::time;
-use core::sync::atomic::AtomicU64;
 use kernel::{
     sync::atomic::{Atomic, Relaxed}, //
 };
@@ -31,12 +31,12 @@ const MAX_SKIPS: u32 = 15;
 const GC_AFTER_PERCENT: u32 = 50;
 
 /// Idle detection of a set.
-pub(crate) struct SetIdle(Idle<AtomicU64>);
+pub(crate) struct SetIdle(Idle<KWord>);
 
 impl SetIdle {
     /// Not idle.
     pub(crate) const fn new() -> Self {
-        Self(Idle::new(AtomicU64::new(0), AtomicU64::new(0)))
+        Self(Idle::new(KWord::new(0), KWord::new(0)))
     }
 }
 

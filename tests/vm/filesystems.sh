@@ -19,7 +19,7 @@ for fs in ext4 xfs; do
 	mkdir -p /mnt/$fs
 	ok "mount $fs" mount -t $fs "$bdev" /mnt/$fs
 	for i in $(seq 40); do
-		dd if=/dev/urandom of="/mnt/$fs/"file"$i" bs=64k count=$((i % 20 + 1)) status=none
+		dd if=/dev/urandom of="/mnt/$fs/file$i" bs=64k count=$((i % 20 + 1)) status=none
 	done
 	cp -r /usr/share/perl5 /mnt/$fs/ 2>/dev/null || cp -r /usr/lib/python3* /mnt/$fs/
 	(cd /mnt/$fs && find . -type f -print0 | sort -z | xargs -0 sha256sum) >/tmp/$fs.sums
