@@ -39,6 +39,10 @@ use kernel::{
     }, //
 };
 
+/// How far the generations of keys may be ahead of the priorities on the device. These are written before a bucket is
+/// reused; only a freed node, and a bucket that was known to be empty, get a new generation without that.
+const MAX_NEWER: u8 = 16;
+
 /// What gc knows of a bucket (C: `GC_MARK`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mark {
@@ -277,11 +281,21 @@ impl BucketTable {
     }
 
     /// How many generations ago a pointer was valid: 0 if it is, 255 if it leads nowhere.
+    ///
+    /// C takes a pointer for valid, too, whose generation seems newer, which at run time can only be one so old that
+    /// the difference wrapped.
     pub(crate) fn ptr_stale(&self, p: Ptr) -> u8 {
         match self.0.of(p) {
-            Some((_, bucket)) => gen_after(bucket.state().gen(), p.gen()),
+            Some((_, bucket)) => bucket.state().gen().wrapping_sub(p.gen()),
             None => u8::MAX,
         }
+    }
+
+    /// Start-up: whether a pointer is valid, be it because its generation is newer than the priorities know.
+    pub(crate) fn ptr_valid_or_newer(&self, p: Ptr) -> bool {
+        self.0
+            .of(p)
+            .is_some_and(|(_, bucket)| p.gen().wrapping_sub(bucket.state().gen()) <= MAX_NEWER)
     }
 
     /// The data was used: the bucket becomes young.
@@ -441,7 +455,7 @@ impl BucketTable {
     pub(crate) fn pin_valid(&self, p: Ptr) -> Option<BucketPin> {
         let (nr, bucket) = self.0.of(p)?;
         bucket.update(|s| {
-            (gen_after(s.gen(), p.gen()) == 0).then(|| s.with_pins(s.pins().saturating_add(1)))
+            (s.gen() == p.gen()).then(|| s.with_pins(s.pins().saturating_add(1)))
         })?;
         Some(BucketPin::new(&self.0, nr))
     }

@@ -150,7 +150,7 @@ impl CacheSet {
     pub(crate) fn initial_mark_key(&self, level: u16, k: &Key) {
         if let Some(ptr) = k.ptr() {
             if let Some(b) = self.buckets.bucket_of(ptr) {
-                if self.buckets.ptr_stale(ptr) == 0 {
+                if self.buckets.ptr_valid_or_newer(ptr) {
                     self.buckets.set_gen(b, ptr.gen());
                     if level > 0 && k.pos() != Pos::MIN {
                         self.buckets.set_prio(b, BTREE_PRIO);

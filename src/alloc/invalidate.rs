@@ -61,7 +61,13 @@ impl Worker {
                 smallest.offer((key, b.0));
             }
         }
-        for (_, nr) in smallest.into_ascending() {
+        // The best ones last, since the first ones become priorities: these are soon free, hence best, again, and if
+        // one bucket went round like that its generation would wrap.
+        let best = smallest.into_ascending();
+        let (now, spare) = best
+            .split_at_checked(self.inc.free())
+            .unwrap_or((best, &[]));
+        for (_, nr) in Iterator::chain(now.iter().rev(), spare) {
             if self.inc.is_full() {
                 break;
             }

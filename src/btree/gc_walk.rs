@@ -94,6 +94,11 @@ impl CacheSet {
                 for child in &node.children {
                     self.mark_key(level, &child.key());
                 }
+                for ptr in &node.stale {
+                    if let Some(b) = self.buckets.bucket_of(*ptr) {
+                        self.buckets.see_gen(b, ptr.gen());
+                    }
+                }
                 let words = num::u64_from_usize(node.children.len()).saturating_mul(3);
                 stats.nodes = stats.nodes.saturating_add(1);
                 stats.key_bytes = stats.key_bytes.saturating_add(words.saturating_mul(8));

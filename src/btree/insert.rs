@@ -93,10 +93,11 @@ impl CacheSet {
         leaf.touch();
         let words = n.pending.words();
         drop(state);
+        // Not for check keys: they are put below `submit_bio`, where nothing may be written.
         if room && words > SET_WORDS_MOST {
             // An error shows in the state of the set.
             let _ = self.leaf_write(leaf);
-        } else if words > SET_WORDS {
+        } else if room && words > SET_WORDS {
             self.queue_leaf(leaf);
         }
         Ok(done)

@@ -79,6 +79,9 @@ pub(super) struct Interior {
     pub(super) written: u32,
     /// In order; the last one ends where this node does.
     pub(super) children: KVVec<NodeKey>,
+    /// Pointers of keys on disk that do not count any more, until the node is written anew. Their
+    /// buckets must not get so many generations ahead that these look valid again.
+    pub(super) stale: KVVec<Ptr>,
 }
 
 impl Interior {
@@ -230,8 +233,12 @@ impl CacheSet {
             old.iter().map(NodeKey::freeing_key),
             new.iter().map(NodeKey::key),
         );
+        self.insist(|| Ok(node.stale.reserve(old.len(), GFP_KERNEL)?))?;
         let blocks = self.append_set(&node.key, node.seq, node.written, keys)?;
         node.written = node.written.saturating_add(blocks);
+        for child in old {
+            node.stale.push(child.ptr, GFP_KERNEL)?;
+        }
         Ok(())
     }
 
@@ -306,6 +313,7 @@ impl CacheSet {
                     seq,
                     written: 0,
                     children: own,
+                    stale: KVVec::new(),
                 },
                 GFP_KERNEL,
             )?)

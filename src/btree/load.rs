@@ -114,9 +114,12 @@ impl CacheSet {
             self.initial_mark_key(level, k);
         }
         let mut children = KVVec::new();
+        let mut stale = KVVec::new();
         for k in &keys {
             if k.pos() != Pos::MIN && self.key_is_live(k) {
                 children.push(NodeKey::from_key(k).ok_or(EIO)?, GFP_KERNEL)?;
+            } else if let Some(ptr) = k.ptr() {
+                stale.push(ptr, GFP_KERNEL)?;
             }
         }
         heapsort(&mut children);
@@ -136,6 +139,7 @@ impl CacheSet {
             seq: info.seq,
             written: info.written_blocks,
             children,
+            stale,
         };
         Ok(KBox::new(node, GFP_KERNEL)?)
     }

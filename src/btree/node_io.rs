@@ -4,7 +4,7 @@
 //!
 //! C: `bch_btree_node_read`, `bch_btree_node_write` and `bch_btree_leaf_dirty` in `btree.c`.
 //! Everything here is synchronous, in process context and within a NOIO scope, with buffers from
-//! pools. All writes carry FUA.
+//! pools. All writes carry PREFLUSH and FUA.
 
 use super::{
     chunks::{
@@ -179,7 +179,10 @@ impl CacheSet {
             return Err(EIO);
         }
         let sector = key.ptr.sector().saturating_add(sectors);
-        self.meta_write(sector, buf, 0..bytes, Opf::FUA)?;
+        // PREFLUSH: a key may be on its way to disk before the journal entry that has it, and one
+        // of a cache fill is in no journal. What it leads to must be durable before the key is.
+        let opf = Opf::PREFLUSH | Opf::FUA;
+        self.meta_write(sector, buf, 0..bytes, opf)?;
         self.count
             .btree_written
             .add(num::u64_from_usize(bytes >> 9));

@@ -57,6 +57,7 @@ pub(super) fn submit(req: &Shared<ReadReq>, hole: &Piece, key: &Key) -> u32 {
     if bio.alloc_pages(bytes, true).is_err() {
         return 0;
     }
+    bio.charge_to(user);
     let Some(job) = FillReq::start(req, hole.skip, key) else {
         return 0;
     };

@@ -12,7 +12,7 @@
 use crate::{
     attach::Attachment,
     buckets::BucketPin,
-    flag::Num,
+    flag::{Num, Num64},
     request::{CacheIo, Stay}, //
 };
 use bcache_core::key::Key;
@@ -21,7 +21,8 @@ use bcache_kernel::{
     job::{Job, JobRun},
     kthread::should_stop,
     memalloc,
-    workqueue::Queue, //
+    time,
+    workqueue::{Queue, Wq}, //
 };
 use kernel::{
     new_mutex,
@@ -38,7 +39,9 @@ const KEYS_PER_PASS: u32 = 5;
 /// Sectors after which no further key joins.
 const SECTORS_PER_PASS: u64 = 5000;
 /// Written keys after which the backing device is flushed.
-const SETTLE_AT: usize = 32;
+const SETTLE_AT: usize = 128;
+/// Milliseconds after which it is flushed for fewer.
+const SETTLE_AFTER_MS: u32 = 1000;
 
 /// What the next step of a key is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -83,6 +86,10 @@ pub(super) struct Flow {
     next_seq: Num,
     /// Keys that could not be read or written since the thread last looked.
     errors: Num,
+    /// When the thread settled last, in jiffies; its own.
+    settled: Num64,
+    /// Runs the steps of the keys, apart from requests: those can wait for buckets that only writeback frees.
+    wq: Wq,
     #[pin]
     order: Mutex<Order>,
     /// Keys that are written but not flushed.
@@ -97,14 +104,26 @@ impl Flow {
         for _ in 0..SLOTS {
             ready.push(None, GFP_KERNEL)?;
         }
+        let wq = Wq::new(c"bcache_writeback_wq", true, false, 0)?;
         let written = KVec::with_capacity(super::keybuf::KEYBUF_KEYS, GFP_KERNEL)?;
         Ok(pin_init!(Self {
             in_flight: Num::new(0),
             next_seq: Num::new(0),
             errors: Num::new(0),
+            settled: Num64::new(time::jiffies()),
+            wq,
             order <- new_mutex!(Order { next: 0, ready }, "Flow::order"),
             written <- new_mutex!(written, "Flow::written"),
         }))
+    }
+}
+
+impl Flow {
+    /// Whether it is time to flush the backing device for what is written.
+    fn settle_due(&self) -> bool {
+        let count = self.written.lock().len();
+        let since = time::jiffies().wrapping_sub(self.settled.get());
+        count >= SETTLE_AT || (count != 0 && since >= time::msecs_to_jiffies(SETTLE_AFTER_MS))
     }
 }
 
@@ -151,16 +170,14 @@ impl Attachment {
         after.map(|_| sectors)
     }
 
-    /// Waits as long as the rate demands. What is written by then is settled first.
+    /// Waits as long as the rate demands. What is written by then is settled, from time to time.
     fn limit(&self, sectors: u64) {
-        let mut delay = self.writeback_delay(sectors);
-        if delay != 0 || self.wb.flow.written.lock().len() >= SETTLE_AT {
+        if self.wb.flow.settle_due() {
             self.settle();
         }
+        let mut delay = self.writeback_delay(sectors);
         while delay != 0 && !should_stop() && !self.set.io_disabled() {
-            let kicks = self.wb.kicks.get();
-            let woken = || self.wb.kicks.get() != kicks || self.set.io_disabled();
-            self.wb.wake.wait_until_or_stop_timeout(woken, delay);
+            self.wb.sleep(delay, || self.set.io_disabled());
             delay = self.writeback_delay(0);
         }
     }
@@ -221,6 +238,7 @@ impl Attachment {
     /// Makes what is written durable and the keys clean. The writeback thread; may sleep.
     fn settle(&self) {
         let flow = &self.wb.flow;
+        flow.settled.put(time::jiffies());
         if flow.written.lock().is_empty() {
             return;
         }
@@ -259,7 +277,7 @@ impl Attachment {
 
 impl JobRun for DirtyReq {
     fn queue(&self) -> &Queue {
-        self.stay.att.set.wq.queue()
+        self.stay.att.wb.flow.wq.queue()
     }
 
     fn run(job: Job<Self>) {

@@ -100,6 +100,13 @@ impl Writeback {
         self.stripes.add(start, sectors);
     }
 
+    /// Sleeps for a time, or until somebody wakes the writeback thread or `cond` is true. The thread itself.
+    fn sleep(&self, jiffies: u64, cond: impl Fn() -> bool) {
+        let kicks = self.kicks.get();
+        let woken = || self.kicks.get() != kicks || cond();
+        self.wake.wait_until_or_stop_timeout(woken, jiffies);
+    }
+
     /// Dirty sectors of the device. Any context.
     pub(crate) fn dirty_sectors(&self) -> i64 {
         self.stripes.total()

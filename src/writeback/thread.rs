@@ -191,7 +191,8 @@ impl Scanner<'_> {
                     reached = k.start();
                     return false;
                 }
-                if !k.dirty() || k.size() == 0 {
+                // A stale key is dirty no more: it was written back, and a crash brought the old key again.
+                if !k.dirty() || k.size() == 0 || att.set.usable_ptr(&k).is_none() {
                     return true;
                 }
                 match att.wb.keybuf.offer(&k) {
@@ -206,12 +207,19 @@ impl Scanner<'_> {
         Ok(reached)
     }
 
-    /// Waits after a whole scan (`writeback_delay`).
+    /// Waits after a whole scan, until `writeback_delay` (as it is then) is over.
     fn pause(&self) {
         let att = self.att;
-        let seconds = u64::from(att.dev.tun.writeback_delay.get());
-        let jiffies = seconds.saturating_mul(u64::from(time::HZ));
-        self.sleep(jiffies);
+        let begin = time::jiffies();
+        while !self.over() && !att.detaching.get() {
+            let seconds = u64::from(att.dev.tun.writeback_delay.get());
+            let delay = seconds.saturating_mul(u64::from(time::HZ));
+            let left = delay.saturating_sub(time::jiffies().wrapping_sub(begin));
+            if left == 0 {
+                break;
+            }
+            att.wb.sleep(left, || att.set.io_disabled());
+        }
         att.wb.rate.reset();
     }
 
@@ -227,12 +235,5 @@ impl Scanner<'_> {
             .wb
             .wake
             .wait_until_or_stop_timeout(stopping, jiffies);
-    }
-
-    /// Sleeps, unless the thread is to end or the device to be detached.
-    fn sleep(&self, jiffies: u64) {
-        let att = self.att;
-        let woken = || att.set.io_disabled() || att.detaching.get();
-        att.wb.wake.wait_until_or_stop_timeout(woken, jiffies);
     }
 }
