@@ -33,5 +33,6 @@ check:
 test: check
 	scripts/run-tests
 
+# A guest that shows the driver at work, and a picture of it in demo/.
 demo:
 	scripts/demo

@@ -25,6 +25,9 @@ LAB_GUEST_PACKAGES=(
 	lvm2 mdadm parted procps psmisc python3-minimal strace udev util-linux xfsprogs
 )
 
+# What draws the picture of the demo.
+LAB_PLOT_PACKAGES=(fonts-dejavu-core gnuplot-nox)
+
 say() {
 	printf 'lab: %s\n' "$*" >&2
 }
@@ -74,6 +77,12 @@ lab_tree() {
 	local key
 	key=$(printf '%s\n' "${LAB_TREE_PACKAGES[@]}" | sha256sum | cut -c1-12)
 	echo "$BCACHE_LAB/tree-trixie-$key"
+}
+
+lab_plot_tree() {
+	local key
+	key=$(printf '%s\n' "${LAB_PLOT_PACKAGES[@]}" | sha256sum | cut -c1-12)
+	echo "$BCACHE_LAB/tree-plot-$key"
 }
 
 # lab_in TREE COMMAND...: runs COMMAND as root inside TREE, in namespaces of its own. The lab is /lab there, the
