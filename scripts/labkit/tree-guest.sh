@@ -17,6 +17,7 @@ keep=(
 mkdir -p "$mod/kernel" "$out/c"
 # The kernel itself, out of its wrapping: QEMU starts that, too, and unpacking it in an emulated processor takes a second.
 "$kernel/src/scripts/extract-vmlinux" "$from/vmlinuz" 2>/dev/null >"$out/vmlinux"
+readelf -n "$out/vmlinux" 2>/dev/null | grep -q '0x00000012' || cp "$from/vmlinuz" "$out/vmlinux"
 cp "$from"/modules.order "$from"/modules.builtin "$from"/modules.builtin.modinfo "$mod/"
 for k in "${keep[@]}"; do
 	for f in "$from/kernel/$k" "$from/kernel/$k".ko*; do
