@@ -151,7 +151,14 @@ fn register_bdev(
     let mut lists = registry.inner.lock();
     lists.devs.reserve(1, GFP_KERNEL)?;
     let dev = CachedDev::new(registry, bdev, SbFile::new(page, sb)?)?;
-    *dev.sysfs.lock() = Some(sysfs::DevDirs::add(&dev)?);
+    match sysfs::DevDirs::add(&dev) {
+        Ok(dirs) => *dev.sysfs.lock() = Some(dirs),
+        Err(e) => {
+            pr_notice!("error {}: error creating kobject\n", dev.name);
+            teardown::discard_dev(&dev);
+            return Err(e);
+        }
+    }
     pr_info!("registered backing device {}\n", dev.name);
     lists.devs.push(dev.clone(), GFP_KERNEL)?;
     attach_to_known_set(&lists, &dev);

@@ -90,6 +90,13 @@ pub(crate) fn free_dev(dev: &Arc<CachedDev>) {
     dev.registry.kick();
 }
 
+/// A device that was never listed is taken apart: its disk and it hold each other.
+pub(crate) fn discard_dev(dev: &CachedDev) {
+    let disk = dev.disk.lock().take();
+    drop(disk);
+    dev.bdev.close_sync();
+}
+
 /// Whether the failure of its set stops this device too (C: `conditional_stop_bcache_device`).
 fn stop_after_set_failure(set: &CacheSet, att: &Attachment) {
     let dev = &att.dev;
