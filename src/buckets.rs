@@ -383,7 +383,8 @@ impl BucketTable {
     /// A key with generation `gen` was found: the bucket's may not be older (start-up only).
     pub(crate) fn set_gen(&self, b: BucketNr, gen: u8) {
         if let Some(bucket) = self.0.get(b) {
-            bucket.update(|s| (s.gen() != gen).then(|| s.with_gen(gen)));
+            // Several threads may find keys of the same bucket: it only goes up.
+            bucket.update(|s| (gen_after(gen, s.gen()) != 0).then(|| s.with_gen(gen)));
         }
     }
 

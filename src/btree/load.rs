@@ -5,6 +5,7 @@
 //! C: `bch_btree_check` in `btree.c`, the node parts of `run_cache_set` in `super.c`.
 
 use super::{
+    check,
     chunks::new_map,
     index::Index,
     interior::{
@@ -29,8 +30,7 @@ use bcache_core::{
 };
 use bcache_kernel::{
     memalloc::noio,
-    random,
-    time::cond_resched, //
+    random, //
 };
 use kernel::{
     prelude::*,
@@ -47,7 +47,7 @@ impl CacheSet {
     /// # Errors
     ///
     /// `EIO` for a tree that cannot be used; the set is dead then. `ENOMEM`.
-    pub(crate) fn btree_load(&self, root: &Key, level: u16) -> Result {
+    pub(crate) fn btree_load(self: &Arc<Self>, root: &Key, level: u16) -> Result {
         let _noio = noio();
         self.check_node_size()?;
         let key = NodeKey::from_key(root).filter(|_| root.node_ok(&self.geo));
@@ -75,7 +75,7 @@ impl CacheSet {
             put.map_err(|_| ENOMEM)?;
             nodes = below;
         }
-        let leaves = self.load_leaves(&nodes)?;
+        let leaves = check::load_leaves(self, &nodes)?;
         if self.io_disabled() {
             return Err(EIO);
         }
@@ -142,23 +142,6 @@ impl CacheSet {
             stale,
         };
         Ok(KBox::new(node, GFP_KERNEL)?)
-    }
-
-    /// Reads all leaves and marks what their keys lead to.
-    fn load_leaves(&self, keys: &[NodeKey]) -> Result<KVVec<Arc<Leaf>>> {
-        let mut leaves = KVVec::with_capacity(keys.len(), GFP_KERNEL)?;
-        for key in keys {
-            let leaf = Leaf::new(*key, LeafState::NotLoaded)?;
-            self.leaf_load(&leaf)?;
-            if let LeafState::Loaded(n) = &*leaf.state.read() {
-                for k in n.keys.iter() {
-                    self.initial_mark_key(0, k);
-                }
-            }
-            leaves.push(leaf, GFP_KERNEL)?;
-            cond_resched();
-        }
-        Ok(leaves)
     }
 
     /// Makes an empty tree: writes a root without keys and tells the journal, whose next entry

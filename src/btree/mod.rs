@@ -29,6 +29,7 @@
 //!   is not reused earlier.
 //! * The shape of the tree: see [`interior`].
 
+mod check;
 mod chunks;
 mod flush;
 mod gc;

@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# vm: --disk cache=512M --disk back=1G --timeout 400
+# vm: --disk cache=256M --disk back=400M --timeout 500
 # The index under load: many small extents in small nodes, so that leaves split and the tree grows; gc, memory pressure,
 # restarts with and without a clean end; everything is read back.
 . "$(dirname "$0")/lib.sh"
 quiet_udev
 cache=$(disk cache) back=$(disk back)
-dev=$(start_pair "$cache" "$back" --bucket 65536)
+dev=$(start_pair "$cache" "$back" --bucket 32768)
 set_dir=$SYSFS/$(set_uuid "$cache")
 internal=$set_dir/internal
 show() {
@@ -18,14 +18,15 @@ put 0 "$(sysdir "$back")/writeback_running"
 put 0 "$set_dir/congested_read_threshold_us"
 put 0 "$set_dir/congested_write_threshold_us"
 
-fio_verify "random 4k writes" "$dev" --rw=randwrite --bs=4k --size=256M --io_size=96M --iodepth=16 --norandommap --randseed=7
+fio_verify "random 4k writes" "$dev" --rw=randwrite --bs=4k --size=128M --io_size=32M --iodepth=16 --norandommap --randseed=7
 show written
 put 1 "$internal/trigger_gc"
 sleep 2
 show "after gc"
-fio_verify "small writes over large ones" "$dev" --rw=randwrite --bsrange=512-64k --blockalign=512 --size=200M --offset=300M --io_size=150M --iodepth=8 --randseed=8
+fio_verify "small writes over large ones" "$dev" --rw=randwrite --bsrange=512-64k --blockalign=512 --size=100M --offset=200M --io_size=40M --iodepth=8 --randseed=8
 show written
 put 1 "$internal/gc_always_rewrite"
+put 1 "$internal/copy_gc_enabled"
 put 1 "$internal/trigger_gc"
 sleep 2
 show "after rewrite"
