@@ -56,6 +56,12 @@ impl Cursor {
         Cursor { bio, iter }
     }
 
+    /// Bytes of the current segment that lie behind.
+    fn done(&self) -> u32 {
+        // SAFETY: The iterator is ours and only read.
+        unsafe { bch::bvec_iter_done(&raw const self.iter) }
+    }
+
     /// The piece at the current position.
     fn piece(&self) -> Option<Piece> {
         let left = num::usize_from_u32(self.iter.bi_size);
@@ -65,7 +71,7 @@ impl Cursor {
         let index = num::usize_from_u32(self.iter.bi_idx);
         // SAFETY: By the type invariant `bi_idx` is the index of a segment of the bio.
         let vec = unsafe { *(*self.bio).bi_io_vec.add(index) };
-        let done = num::usize_from_u32(self.iter.bi_bvec_done);
+        let done = num::usize_from_u32(self.done());
         let in_vec = num::usize_from_u32(vec.bv_len).saturating_sub(done);
         let start = num::usize_from_u32(vec.bv_offset).saturating_add(done);
         let offset = start % PAGE_SIZE;

@@ -342,9 +342,7 @@ impl<T: EndIo> OwnedBio<T> {
         // SAFETY: The bio is ours; the position is its start, and it has at least `skip` sectors.
         unsafe {
             let sector = (*bio).bi_iter.bi_sector;
-            (*bio).bi_iter.bi_idx = 0;
-            (*bio).bi_iter.bi_bvec_done = 0;
-            (*bio).bi_iter.bi_size = total;
+            bch::bvec_iter_rewind(&raw mut (*bio).bi_iter, total);
             bindings::__bio_advance(bio, skip << SECTOR_SHIFT);
             (*bio).bi_iter.bi_size = len << SECTOR_SHIFT;
             (*bio).bi_iter.bi_sector = sector;

@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "helpers.h"
+#include <linux/version.h>
+
+/* 7.3 renamed the field; it is still the position inside the current segment. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 3, 0)
+#define bi_bvec_done bi_offset
+#endif
 
 sector_t bch_helper_bdev_nr_sectors(struct block_device *b)
 {
@@ -93,6 +99,19 @@ void bch_helper_bio_advance_iter_single(const struct bio *bio, struct bvec_iter 
 					unsigned int bytes)
 {
 	bio_advance_iter_single(bio, it, bytes);
+}
+
+unsigned int bch_helper_bvec_iter_done(const struct bvec_iter *it)
+{
+	return it->bi_bvec_done;
+}
+
+/* Back to the start of the segments, of which the iterator covers @bytes. */
+void bch_helper_bvec_iter_rewind(struct bvec_iter *it, unsigned int bytes)
+{
+	it->bi_idx = 0;
+	it->bi_bvec_done = 0;
+	it->bi_size = bytes;
 }
 
 void bch_helper_bio_clone_blkg_association(struct bio *dst, struct bio *src)

@@ -32,6 +32,8 @@ void bch_helper_bio_set_dev(struct bio *bio, struct block_device *b);
 void bch_helper_bio_start_chain(struct bio *bio);
 void bch_helper_bio_inc_chained(struct bio *bio);
 void bch_helper_bio_advance_iter(const struct bio *bio, struct bvec_iter *it, unsigned int bytes);
+unsigned int bch_helper_bvec_iter_done(const struct bvec_iter *it);
+void bch_helper_bvec_iter_rewind(struct bvec_iter *it, unsigned int bytes);
 void bch_helper_bio_advance_iter_single(const struct bio *bio, struct bvec_iter *it,
 					unsigned int bytes);
 void bch_helper_bio_clone_blkg_association(struct bio *dst, struct bio *src);
