@@ -9,16 +9,16 @@ quiet_udev
 cache=$(disk cache) back=$(disk back) part=$(disk part)
 
 # A tree of two levels with dirty keys, and a journal that has something to say.
-bcache=$(start_pair "$cache" "$back" --bucket 8192 --block 512) || result 1 "start"
+bcache=$(start_pair "$cache" "$back" --bucket 4096 --block 512) || result 1 "start"
 put 0 "$(sysdir "$back")/writeback_running"
 put writeback "$(sysdir "$back")/cache_mode"
 put 0 "$(sysdir "$back")/sequential_cutoff"
 no_congestion "$(sysdir "$back")"
-ok "dirty data" fio --name=dirty --filename="$bcache" --rw=randwrite --bs=4k --size=48M --io_size=7M --randseed=1 \
+ok "dirty data" fio --name=dirty --filename="$bcache" --rw=randwrite --bs=4k --size=48M --io_size=5M --randseed=1 \
 	--direct=1 --ioengine=libaio --iodepth=16 --output-format=terse
 is "state" "$(state "$back")" dirty
 ok "stop" stop_all
-ok "a partition smaller than a cache" addpart "$part" 1 2048 8192
+ok "a partition smaller than a cache" parted -s "$part" mklabel msdos mkpart primary 2048s 10239s
 udevadm settle
 udevadm control --stop-exec-queue
 
