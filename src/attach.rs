@@ -89,12 +89,22 @@ impl Attachment {
             // The device may have been let go as clean already.
             return Err(EIO);
         }
-        if self.dev.state() != BdevState::Dirty {
-            self.dev.set_state(BdevState::Dirty)?;
+        let state = self.dev.state();
+        if state != BdevState::Dirty {
+            self.dev.set_state(BdevState::Dirty).inspect_err(|_| {
+                // The next one has to write it, too.
+                self.dev.sb.update_in_memory(|sb| sb.set_state(state));
+            })?;
         }
         self.wb.has_dirty.set();
         self.wake_writeback();
         Ok(())
+    }
+
+    /// Whether there is dirty data, after a first dirty write that is just under way. May sleep.
+    pub(crate) fn has_dirty_settled(&self) -> bool {
+        let _first = self.wb.state_lock.lock();
+        self.wb.has_dirty.get()
     }
 
     /// A full scan under the exclusive writeback lock found nothing dirty: writes state CLEAN. May sleep.

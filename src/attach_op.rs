@@ -120,8 +120,14 @@ fn check(dev: &CachedDev, set: &CacheSet) -> Result {
 /// Finds or makes the uuid slot of the device and writes what attach writes. Gives the slot and whether it is new.
 fn take_slot(dev: &CachedDev, set: &CacheSet) -> Result<(u32, bool)> {
     let state = dev.state();
+    let of_other_set = dev.sb.with(|sb| sb.set_uuid) != set.set_uuid;
     let mut slot = set.uuid_find(&dev.uuid);
-    if let (Some(old), BdevState::Stale | BdevState::None) = (slot, state) {
+    if state == BdevState::Dirty && (of_other_set || slot.is_none()) {
+        pr_err!("Couldn't find uuid for {} in set\n", dev.name);
+        return Err(ENOENT);
+    }
+    let void = of_other_set || matches!(state, BdevState::Stale | BdevState::None);
+    if let Some(old) = slot.filter(|_| void) {
         // What the set still holds for this device is out of date.
         set.uuid_invalidate(old);
         slot = None;
@@ -131,10 +137,6 @@ fn take_slot(dev: &CachedDev, set: &CacheSet) -> Result<(u32, bool)> {
         set.uuid_reuse(slot, &label);
         set.uuid_write()?;
         return Ok((slot, false));
-    }
-    if state == BdevState::Dirty {
-        pr_err!("Couldn't find uuid for {} in set\n", dev.name);
-        return Err(ENOENT);
     }
     let label = dev.sb.with(|sb| sb.label);
     let slot = set.uuid_assign(&dev.uuid, &label, None).map_err(|_| {
@@ -222,14 +224,13 @@ pub(crate) fn announce(dev: &CachedDev) {
     let label = dev.sb.with(|sb| sb.label);
     let label = label.split(|&b| b == 0).next().unwrap_or_default();
     if let Some(disk) = dev.disk.lock().as_ref() {
-        let sent = CString::try_from_fmt(fmt!("{}", Shown(dev.uuid)))
-            .and_then(|uuid| {
-                disk.uevent_change(&[
-                    (c"DRIVER", b"bcache"),
-                    (c"CACHED_UUID", uuid.to_bytes()),
-                    (c"CACHED_LABEL", label),
-                ])
-            });
+        let sent = CString::try_from_fmt(fmt!("{}", Shown(dev.uuid))).and_then(|uuid| {
+            disk.uevent_change(&[
+                (c"DRIVER", b"bcache"),
+                (c"CACHED_UUID", uuid.to_bytes()),
+                (c"CACHED_LABEL", label),
+            ])
+        });
         if sent.is_err() {
             pr_warn!("{}: could not send an uevent\n", dev.name);
         }

@@ -100,7 +100,9 @@ impl Drop for Bcache {
     fn drop(&mut self) {
         drop(self.reboot.take());
         // Waits for a register that runs; no device is registered, or the module could not be unloaded.
-        drop(self.registry.root.lock().take());
+        // The lock is not held meanwhile: that register may want it.
+        let root = self.registry.root.lock().take();
+        drop(root);
         self.registry.wq.flush();
         bcache_kernel::rcu::barrier();
     }

@@ -455,9 +455,7 @@ impl BucketTable {
     /// bucket is not given to somebody else.
     pub(crate) fn pin_valid(&self, p: Ptr) -> Option<BucketPin> {
         let (nr, bucket) = self.0.of(p)?;
-        bucket.update(|s| {
-            (s.gen() == p.gen()).then(|| s.with_pins(s.pins().saturating_add(1)))
-        })?;
+        bucket.update(|s| (s.gen() == p.gen()).then(|| s.with_pins(s.pins().saturating_add(1))))?;
         Some(BucketPin::new(&self.0, nr))
     }
 

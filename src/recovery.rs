@@ -33,6 +33,9 @@ use kernel::{
     sync::Arc, //
 };
 
+/// Journal entries are never numbered this high: what remains is more than any disk lives to see.
+const MAX_SEQ: u64 = u64::MAX >> 1;
+
 /// What went wrong, in the words of C's log, and how.
 struct Failed(&'static str, Error);
 
@@ -137,7 +140,15 @@ fn start_journal(c: &Arc<CacheSet>, replay: &Replay) -> Result<(), Failed> {
     // C finds out about missing entries in the middle of the replay.
     replay.check().what(FAILED)?;
     let newest = replay.newest.as_ref().ok_or(EIO).what(FAILED)?;
-    let next = newest.seq.checked_add(1).ok_or(EIO).what(FAILED)?;
+    if newest.last_seq > newest.seq || newest.seq >= MAX_SEQ {
+        pr_err!(
+            "journal entry {} cannot need entry {}\n",
+            newest.seq,
+            newest.last_seq
+        );
+        return Err(Failed(FAILED, EIO));
+    }
+    let next = newest.seq.saturating_add(1);
     c.journal.open(newest.last_seq, next).what(FAILED)?;
     c.journal_start().what("error starting journal thread")
 }

@@ -20,7 +20,9 @@ use bcache_core::ondisk::superblock::{
 };
 use bcache_kernel::{
     block::{self, Bdev, SbPage},
-    kobject::AsKobj, //
+    kobject::AsKobj,
+    module::ModuleRef,
+    time::HZ, //
 };
 use kernel::{
     prelude::*,
@@ -59,6 +61,8 @@ fn refuse<T>(errno: Error, text: &'static str) -> Result<T, Refused> {
 pub(crate) fn register(registry: &Arc<Registry>, text: &[u8], quiet: bool) -> Result {
     let path = text.trim_ascii();
     let name = core::str::from_utf8(path).unwrap_or("?");
+    // The directory does not keep the module loaded.
+    let _module = ModuleRef::try_get().ok_or(EBUSY)?;
     if registry.rebooting() {
         pr_info!("error {}: bcache is in reboot\n", name);
         return Err(EBUSY);
@@ -72,6 +76,9 @@ pub(crate) fn register(registry: &Arc<Registry>, text: &[u8], quiet: bool) -> Re
         }
     }
 }
+
+/// How long to wait for the end of a device that is being freed.
+const GONE_SECONDS: u64 = 10;
 
 const ALREADY: &str = "device already registered";
 const BUSY: &str = "device busy";
@@ -97,6 +104,14 @@ fn register_path(registry: &Arc<Registry>, path: &[u8]) -> Result<(), Refused> {
         }
         Err(e) => return refuse(e, FAILED),
     };
+    // A device that was stopped is closed first and leaves the lists, and sysfs, a little later.
+    let gone = || !is_registered(registry, dev_t);
+    if !registry
+        .gone
+        .wait_until_timeout(gone, GONE_SECONDS.saturating_mul(u64::from(HZ)))
+    {
+        return refuse(EBUSY, BUSY);
+    }
     // Read again: between the look and the claim somebody else could write.
     let (page, sb) = read_super(&bdev)?;
     let result = if sb.is_bdev() {

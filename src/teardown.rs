@@ -101,6 +101,11 @@ pub(crate) fn discard_dev(dev: &CachedDev) {
 fn stop_after_set_failure(set: &CacheSet, att: &Attachment) {
     let dev = &att.dev;
     let name = dev.disk_name();
+    let dirty = att.has_dirty_settled();
+    if dirty {
+        // Once the set is gone requests would reach the backing device, which lacks the dirty data.
+        dev.flags.io_disable.set();
+    }
     if dev.tun.stop_when_cache_set_failed.get() == 1 {
         pr_warn!(
             "stop_when_cache_set_failed of {} is \"always\", stop it for failed cache set {}.\n",
@@ -108,13 +113,11 @@ fn stop_after_set_failure(set: &CacheSet, att: &Attachment) {
             set.uuid_text()
         );
         dev.stop();
-    } else if att.wb.has_dirty.get() {
+    } else if dirty {
         pr_warn!(
             "stop_when_cache_set_failed of {} is \"auto\" and cache is dirty, stop it to avoid potential data corruption.\n",
             name
         );
-        // Once the set is gone requests would reach the backing device, which lacks the dirty data.
-        dev.flags.io_disable.set();
         dev.stop();
     } else {
         pr_warn!(
@@ -148,6 +151,9 @@ pub(crate) fn stop_devices(set: &Arc<CacheSet>) {
 /// No device is left: the set writes what it must and closes its device (C: `cache_set_flush`, `cache_set_free`).
 pub(crate) fn finish_set(set: &Arc<CacheSet>) {
     close_set(set);
+    // Workers that are just leaving may still hold the set, and must not be the last: its end destroys
+    // the queue they run on.
+    set.wq.flush();
     let dirs = set.sysfs.lock().take();
     drop(dirs);
     let mut lists = set.registry.inner.lock();

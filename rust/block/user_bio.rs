@@ -151,12 +151,14 @@ impl UserBio {
             // SAFETY: By the type invariant the bio lives; `start` is from `bio_start_io_acct`.
             unsafe { bindings::bio_end_io_acct_remapped(bio, start, (*bio).bi_bdev) };
         }
-        // SAFETY: By the type invariant one count is ours, and this gives it back. Before, the bio
-        // cannot end, hence nobody reads the status.
-        unsafe {
-            (*bio).bi_status = status.raw();
-            bindings::bio_endio(bio);
+        if !status.is_ok() {
+            // Success is not stored: bios that were chained to this one may have left an error here.
+            // SAFETY: By the type invariant one count is ours; the bio cannot end, and nobody reads the
+            // status, before it is given back.
+            unsafe { (*bio).bi_status = status.raw() };
         }
+        // SAFETY: As above; this gives our count back.
+        unsafe { bindings::bio_endio(bio) };
     }
 }
 

@@ -18,7 +18,10 @@ use crate::{
         Num, //
     }, //
 };
-use bcache_core::num::usize_from_u32;
+use bcache_core::{
+    key::Pos,
+    num::usize_from_u32, //
+};
 use bcache_kernel::{
     kthread::Thread,
     memalloc::noio,
@@ -51,7 +54,9 @@ impl Check {
             let Some(leaf) = self.leaves.get(i) else {
                 return;
             };
-            if self.set.load_and_mark(leaf).is_err() {
+            let before = i.checked_sub(1).and_then(|i| self.leaves.get(i));
+            let start = before.map_or(Pos::MIN, |leaf| leaf.key.end);
+            if self.set.load_and_mark(leaf, start).is_err() {
                 self.failed.set();
             }
             cond_resched();
@@ -60,9 +65,17 @@ impl Check {
 }
 
 impl CacheSet {
-    fn load_and_mark(&self, leaf: &Leaf) -> Result {
+    /// `start`: where the range of the leaf begins.
+    fn load_and_mark(&self, leaf: &Leaf, start: Pos) -> Result {
         self.leaf_load(leaf)?;
         if let LeafState::Loaded(n) = &*leaf.state.read() {
+            if n.keys.first().is_some_and(|k| k.start_pos() < start) {
+                self.set_error(format_args!(
+                    "btree leaf {} has keys before its range",
+                    leaf.key.key()
+                ));
+                return Err(EIO);
+            }
             for k in &n.keys {
                 self.initial_mark_key(0, k);
             }

@@ -15,7 +15,8 @@ use super::{
     leaf::{
         Leaf,
         LeafState, //
-    }, //
+    },
+    node_io::set_blocks, //
 };
 use crate::cache_set::CacheSet;
 use bcache_core::{
@@ -195,7 +196,14 @@ impl CacheSet {
         let mut durable = false;
         if marked.rewrite {
             let old = core::slice::from_ref(&leaf);
-            if let Some(fresh) = self.gc_rebuild(old, 1, &mut |_| Some(0))? {
+            // Keys that were cut into pieces since they were written may not fit into one node: those are for a split.
+            let room = self.node_blocks(self.geo.btree_node_sectors());
+            let mut used = 0usize;
+            let mut place = |words: usize| {
+                used = used.saturating_add(words);
+                (set_blocks(&self.geo, used) <= room).then_some(0)
+            };
+            if let Some(fresh) = self.gc_rebuild(old, 1, &mut place)? {
                 leaf = fresh.last().ok_or(EIO)?.clone();
                 durable = true;
             }

@@ -129,9 +129,9 @@ impl CacheSet {
         }
     }
 
-    /// Takes what an overwritten key had from the accounting of dirty data.
+    /// Takes what an overwritten key had from the accounting of dirty data, which knows no stale ones.
     fn key_dropped(&self, old: &Key) {
-        if old.dirty() {
+        if old.dirty() && self.key_is_live(old) {
             let sectors = i64::from(old.size());
             self.dirty_add(old.inode(), old.start(), sectors.saturating_neg());
         }

@@ -22,10 +22,12 @@ use super::{
 use crate::cache_set::CacheSet;
 use bcache_core::{
     alloc::sort::heapsort,
+    geometry::Geometry,
     key::{
         Key,
         Pos, //
     },
+    num,
     ondisk::bset::NodeKind, //
 };
 use bcache_kernel::{
@@ -39,6 +41,31 @@ use kernel::{
 
 /// Deeper trees do not fit any device.
 const MAX_LEVEL: u16 = 8;
+
+/// The buckets in which nodes have been found. A damaged tree may lead to the same node over and over: without this
+/// a few nodes that name each other would be as many as fit into memory.
+struct Seen(KVVec<u64>);
+
+impl Seen {
+    fn new(geo: &Geometry) -> Result<Self> {
+        let words = num::usize_from_u32(geo.nbuckets().div_ceil(u64::BITS));
+        Ok(Self(KVVec::from_elem(0, words, GFP_KERNEL)?))
+    }
+
+    /// Notes the bucket of a node; false if there is none, or if it was noted before.
+    fn first(&mut self, geo: &Geometry, key: &NodeKey) -> bool {
+        let Some(b) = geo.bucket_of(key.ptr.sector()) else {
+            return false;
+        };
+        let Some(word) = self.0.get_mut(num::usize_from_u32(b.0 / u64::BITS)) else {
+            return false;
+        };
+        let bit = 1u64.wrapping_shl(b.0 % u64::BITS);
+        let before = *word;
+        *word |= bit;
+        before & bit == 0
+    }
+}
 
 impl CacheSet {
     /// Reads the whole tree below `root`, of `level`, marks the buckets it uses and makes it
@@ -59,8 +86,10 @@ impl CacheSet {
         self.initial_mark_key(level.saturating_add(1), root);
 
         let mut s = self.btree.structure.lock();
+        let mut seen = Seen::new(&self.geo)?;
         let mut nodes = KVVec::with_capacity(1, GFP_KERNEL)?;
         nodes.push(key, GFP_KERNEL)?;
+        self.check_level(&nodes, level, &mut seen)?;
         // From the root down; `levels` has them the other way round.
         for level in (1..=level).rev() {
             let mut below = KVVec::new();
@@ -74,6 +103,7 @@ impl CacheSet {
             let put = s.levels.insert_within_capacity(0, interiors);
             put.map_err(|_| ENOMEM)?;
             nodes = below;
+            self.check_level(&nodes, level.saturating_sub(1), &mut seen)?;
         }
         let leaves = check::load_leaves(self, &nodes)?;
         if self.io_disabled() {
@@ -95,6 +125,22 @@ impl CacheSet {
         if self.node_blocks(self.geo.btree_node_sectors()) < 2 {
             pr_err!("buckets must have at least two blocks\n");
             return Err(EINVAL);
+        }
+        Ok(())
+    }
+
+    /// Nodes of a level must be in order and each in a bucket of its own.
+    fn check_level(&self, nodes: &[NodeKey], level: u16, seen: &mut Seen) -> Result {
+        let mut before = Pos::MIN;
+        for key in nodes {
+            if key.end <= before || !seen.first(&self.geo, key) {
+                self.set_error(format_args!(
+                    "btree node {} of level {level} is out of place",
+                    key.key()
+                ));
+                return Err(EIO);
+            }
+            before = key.end;
         }
         Ok(())
     }

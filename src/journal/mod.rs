@@ -112,9 +112,9 @@ impl Journal {
         Ok(())
     }
 
-    /// Scan: the bucket `i` has an entry `seq`, and it is the last one so far.
+    /// Scan: the bucket `i` has an entry `seq`.
     fn scan_found(&self, i: u32, seq: u64) {
-        self.state.lock().space.set_seq(usize_from_u32(i), seq);
+        self.state.lock().space.raise_seq(usize_from_u32(i), seq);
     }
 
     /// Scan: all buckets have been looked at.

@@ -139,6 +139,15 @@ impl CacheSet {
         }
     }
 
+    /// Whether a journaled key says less than what its leaf has on the device.
+    ///
+    /// A bucket with dirty data is reused only after a gc that did not meet the key any more and wrote its leaf
+    /// with what took its place. That may be in no journal: the clean twin after writeback, the copy that
+    /// moving gc made. A bucket with clean data is reused at any time; the key then still hides older ones.
+    fn is_superseded(&self, k: &Key) -> bool {
+        k.dirty() && k.ptr().is_some_and(|p| self.buckets.ptr_stale(p) != 0)
+    }
+
     /// Inserts all keys of the journal. The entries must have been marked, and pinned by `Journal::open`.
     ///
     /// # Errors
@@ -158,7 +167,9 @@ impl CacheSet {
                     );
                     return Err(EIO);
                 }
-                self.btree_insert(k, Some(&pin))?;
+                if !self.is_superseded(k) {
+                    self.btree_insert(k, Some(&pin))?;
+                }
                 if let Some(again) = self.journal_key_pin(k) {
                     // The pin just taken, and the one of `journal_mark`.
                     let b = again.into_nr();

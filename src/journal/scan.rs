@@ -47,6 +47,8 @@ struct Scan<'a> {
     c: &'a CacheSet,
     buf: DmaBuf,
     bucket_bytes: usize,
+    /// The entry read last in the bucket at hand.
+    before: Option<u64>,
     found: Replay,
 }
 
@@ -62,6 +64,7 @@ impl CacheSet {
             c: self,
             buf: DmaBuf::new(bucket_bytes.min(WINDOW))?,
             bucket_bytes,
+            before: None,
             found: Replay::new(dev),
         };
         let mut order = KVVec::new();
@@ -116,6 +119,7 @@ impl Scan<'_> {
     /// Collects all entries of bucket `i`.
     fn read_bucket(&mut self, i: u32) -> Result {
         let mut offset = 0usize;
+        self.before = None;
         while offset < self.bucket_bytes {
             let len = self.buf.len().min(self.bucket_bytes.saturating_sub(offset));
             let sector = self
@@ -140,7 +144,17 @@ impl Scan<'_> {
             let rest = self.buf.as_slice().get(at..len).unwrap_or(&[]);
             let max = left.saturating_sub(at).min(MAX_JSET_BYTES);
             match parse_jset(rest, self.c.set_magic, max) {
+                // What is left of the round before, or of an earlier life of the set: entries are
+                // written one after the other.
+                Ok(jset)
+                    if self
+                        .before
+                        .is_some_and(|seq| seq.checked_add(1) != Some(jset.seq)) =>
+                {
+                    return Ok(0);
+                }
                 Ok(jset) => {
+                    self.before = Some(jset.seq);
                     self.found.add(&jset)?;
                     self.c.journal.scan_found(i, jset.seq);
                     at = at.saturating_add(jset.bytes_rounded(block_bytes));

@@ -89,7 +89,7 @@ pub(super) struct Flow {
     /// When the thread settled last, in jiffies; its own.
     settled: Num64,
     /// Runs the steps of the keys, apart from requests: those can wait for buckets that only writeback frees.
-    wq: Wq,
+    pub(super) wq: Wq,
     #[pin]
     order: Mutex<Order>,
     /// Keys that are written but not flushed.

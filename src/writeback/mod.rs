@@ -156,6 +156,9 @@ impl Attachment {
         if let Some(Tasks { rate, thread }) = tasks {
             rate.stop();
             thread.stop();
+            // The thread waited for its keys. A worker that is just leaving may still hold the attachment,
+            // and must not be the last: the queue it runs on would be destroyed by it.
+            self.wb.flow.wq.flush();
         }
     }
 }

@@ -233,6 +233,19 @@ fio_verify() {
 		--verify_fatal=1 --randrepeat=1 --output-format=terse "$@"
 }
 
+# adopt COMMAND...: the command prints KTAP results; they count as ours
+adopt() {
+	local line
+	while IFS= read -r line; do
+		case $line in
+		"ok "*) result 0 "${line#ok * - }" ;;
+		"not ok "*) result 1 "${line#not ok * - }" ;;
+		"# Totals"* | 1..*) ;;
+		*) echo "$line" ;;
+		esac
+	done < <("$@" 2>&1 || echo "not ok 0 - ${1##*/} ends well")
+}
+
 _cleanup() {
 	[ -n "$_ended" ] && return
 	_ended=1

@@ -51,6 +51,13 @@ impl<S: DerefMut<Target = [u64]>> Space<S> {
         }
     }
 
+    /// Notes that a bucket has an entry `seq`. Behind its newest entries lie some of the round before.
+    pub fn raise_seq(&mut self, bucket: usize, seq: u64) {
+        if let Some(slot) = self.seqs.get_mut(bucket) {
+            *slot = seq.max(*slot);
+        }
+    }
+
     /// Keeps one bucket for entries that cannot wait, where there are enough buckets.
     pub fn keep_reserve(&mut self) {
         self.reserve = usize::from(self.seqs.len() > 2);
@@ -181,6 +188,20 @@ mod tests {
         assert_eq!(s.free_buckets(), 2);
         assert!(s.advance(false));
         assert_eq!(s.take(4, 13), Some((2, 0)));
+    }
+
+    #[test]
+    fn entries_of_the_round_before_do_not_hide_the_newest() {
+        let mut s = Space::new(vec![0; 3], 4);
+        for (bucket, seq) in [(0, 12), (1, 17), (1, 9), (2, 7)] {
+            s.raise_seq(bucket, seq);
+        }
+        s.after_scan();
+        s.reclaim(14);
+        // Bucket 1 is the newest and full; 2 is free, then 0.
+        assert_eq!(s.free_buckets(), 2);
+        assert!(s.advance(false));
+        assert_eq!(s.take(1, 18), Some((2, 0)));
     }
 
     #[test]
