@@ -2,9 +2,10 @@
 
 //! Room for data: buckets that are being filled.
 //!
-//! C: `pick_data_bucket`, `bch_alloc_sectors` in `alloc.c`. Many buckets are open at a time so that streams of
-//! writes land in buckets of their own: data that was written together is then also evicted together.
-//! Volumes without backing device never share a bucket with cached devices: their data is dirty for ever.
+//! C: `pick_data_bucket`, `bch_alloc_sectors` in `alloc.c`. Many buckets are open at a time so that
+//! streams of writes land in buckets of their own: data that was written together is then also
+//! evicted together. Volumes without backing device never share a bucket with cached devices: their
+//! data is dirty for ever.
 
 use crate::{
     alloc::Reserve,
@@ -52,8 +53,8 @@ pub(crate) struct OpenBuckets {
     inner: Mutex<Inner>,
 }
 
-/// Room in the cache for the first `sectors` of what was asked for. The pin must live until the key that leads here
-/// is in the btree (or has been given up).
+/// Room in the cache for the first `sectors` of what was asked for. The pin must live until the key
+/// that leads here is in the btree (or has been given up).
 pub(crate) struct DataExtent {
     pub(crate) ptr: Ptr,
     pub(crate) sectors: u32,
@@ -96,9 +97,9 @@ impl Inner {
         Ok(Self { v, clock: 0 })
     }
 
-    /// The bucket to use: the one whose last data ends where this begins (most recent first), else one last
-    /// used by the same writer, else the one not used longest. `flash` and other volumes are kept apart in
-    /// the first two.
+    /// The bucket to use: the one whose last data ends where this begins (most recent first), else
+    /// one last used by the same writer, else the one not used longest. `flash` and other
+    /// volumes are kept apart in the first two.
     fn pick(&mut self, want: &Want) -> Option<&mut OpenBucket> {
         let mut best: Option<(u8, u64, usize)> = None;
         for (i, b) in self.v.iter().enumerate() {
@@ -156,9 +157,10 @@ impl Inner {
 }
 
 impl CacheSet {
-    /// Finds room for up to `want` sectors of data that begin at `start` of `inode`. `write_point` tells writers
-    /// apart; `r` is `None`, or `MovingGc` for data moved by gc. May sleep; with `wait` until there is a bucket
-    /// (hold no journal pin then: the bucket may need the journal).
+    /// Finds room for up to `want` sectors of data that begin at `start` of `inode`. `write_point`
+    /// tells writers apart; `r` is `None`, or `MovingGc` for data moved by gc. May sleep; with
+    /// `wait` until there is a bucket (hold no journal pin then: the bucket may need the
+    /// journal).
     ///
     /// # Errors
     ///

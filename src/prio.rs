@@ -2,9 +2,9 @@
 
 //! Priorities and generations on the device.
 //!
-//! C: `bch_prio_write`, `prio_read` in `super.c`. A complete write goes to fresh buckets, linked front to back, and
-//! counts from the journal entry on that names the first of them. The old ones are freed after that entry
-//! is durable.
+//! C: `bch_prio_write`, `prio_read` in `super.c`. A complete write goes to fresh buckets, linked
+//! front to back, and counts from the journal entry on that names the first of them. The old ones
+//! are freed after that entry is durable.
 
 use crate::{
     buckets::BucketPin,
@@ -62,12 +62,13 @@ impl PrioState {
 }
 
 impl CacheSet {
-    /// Writes priorities and generations of all buckets and waits until they are durable (in the format of a
-    /// new cache: until they are written). May sleep for the journal.
+    /// Writes priorities and generations of all buckets and waits until they are durable (in the
+    /// format of a new cache: until they are written). May sleep for the journal.
     ///
     /// # Errors
     ///
-    /// `ENOSPC` if there are too few free buckets (nothing was written), `EIO` once the set is dead.
+    /// `ENOSPC` if there are too few free buckets (nothing was written), `EIO` once the set is
+    /// dead.
     pub(crate) fn prio_write(&self) -> Result {
         let n = usize_from_u32(self.geo.prio_buckets());
         let mut io = self.prio.io.lock();
@@ -124,7 +125,8 @@ impl CacheSet {
         }
     }
 
-    /// Reads the priorities of all buckets, beginning with the bucket named by the newest journal entry.
+    /// Reads the priorities of all buckets, beginning with the bucket named by the newest journal
+    /// entry.
     ///
     /// # Errors
     ///

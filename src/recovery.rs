@@ -2,21 +2,22 @@
 
 //! The start of a cache set: format of a new cache, recovery of an old one.
 //!
-//! C: `run_cache_set` in `super.c`. There is no mark of a clean shutdown: each start reads the journal and inserts
-//! again what it holds. The superblock flag SYNC says whether there is anything to recover.
+//! C: `run_cache_set` in `super.c`. There is no mark of a clean shutdown: each start reads the
+//! journal and inserts again what it holds. The superblock flag SYNC says whether there is anything
+//! to recover.
 //!
 //! # Order of a recovery
 //!
-//! journal -> priorities and generations -> uuids -> walk over the btree, which marks all buckets -> marks of the
-//! keys in the journal (which are pinned) -> marks are valid, empty buckets found -> new journal entry, threads ->
-//! replay -> superblock. Nothing is written before the replay but by the replay itself: if it fails or the machine
-//! goes down, the next start finds the same.
+//! journal -> priorities and generations -> uuids -> walk over the btree, which marks all buckets
+//! -> marks of the keys in the journal (which are pinned) -> marks are valid, empty buckets found
+//! -> new journal entry, threads -> replay -> superblock. Nothing is written before the replay but
+//! by the replay itself: if it fails or the machine goes down, the next start finds the same.
 //!
 //! # Order of a format
 //!
-//! old journal headers erased -> allocator without durability -> priorities, uuids, empty root -> first journal
-//! entry, which makes all of them durable -> superblock with SYNC. If the last write is lost the cache is
-//! formatted again, which loses nothing.
+//! old journal headers erased -> allocator without durability -> priorities, uuids, empty root ->
+//! first journal entry, which makes all of them durable -> superblock with SYNC. If the last write
+//! is lost the cache is formatted again, which loses nothing.
 
 use crate::{
     cache_set::CacheSet,
@@ -50,13 +51,13 @@ impl<T> Context<T> for Result<T> {
     }
 }
 
-/// Brings the set to life, up to and including the write of its superblock. Devices are attached by the caller, who
-/// then calls [`running`]. May sleep long.
+/// Brings the set to life, up to and including the write of its superblock. Devices are attached by
+/// the caller, who then calls [`running`]. May sleep long.
 ///
 /// # Errors
 ///
-/// Whatever the first failure was; it has been logged and the set is dead (its threads may run and must be
-/// stopped as those of any set).
+/// Whatever the first failure was; it has been logged and the set is dead (its threads may run and
+/// must be stopped as those of any set).
 pub(crate) fn run(c: &Arc<CacheSet>) -> Result {
     let sync = c.sb.with(Superblock::sync);
     let done = if sync { recover(c) } else { format(c) };
@@ -134,7 +135,8 @@ fn read_metadata(c: &Arc<CacheSet>, replay: &Replay) -> Result<(), Failed> {
         .what("error in recovery")
 }
 
-/// Opens the journal behind its newest entry, with all entries to be replayed pinned, and starts its thread.
+/// Opens the journal behind its newest entry, with all entries to be replayed pinned, and starts
+/// its thread.
 fn start_journal(c: &Arc<CacheSet>, replay: &Replay) -> Result<(), Failed> {
     const FAILED: &str = "bcache: replay journal failed";
     // C finds out about missing entries in the middle of the replay.
@@ -164,8 +166,8 @@ fn format(c: &Arc<CacheSet>) -> Result<(), Failed> {
     c.prio_write().what("cannot write priorities")?;
     c.uuid_write().what("cannot allocate new UUID bucket")?;
     c.btree_format().what("cannot allocate new btree root")?;
-    // From here on buckets are handed out only with durable generations. Those handed out before had no
-    // other content in this life of the cache.
+    // From here on buckets are handed out only with durable generations. Those handed out before
+    // had no other content in this life of the cache.
     c.alloc.set_sync();
     c.journal.open(1, 1).what("cannot open the journal")?;
     c.journal_start().what("error starting journal thread")?;
@@ -191,7 +193,8 @@ fn lay_out_journal(c: &CacheSet) -> Result<u32, Failed> {
     Ok(n)
 }
 
-/// Entries of an earlier life of the set have higher numbers than ours will: none may be found again.
+/// Entries of an earlier life of the set have higher numbers than ours will: none may be found
+/// again.
 fn erase_journal(c: &CacheSet, buckets: u32) -> Result {
     let zero = DmaBuf::new(c.geo.block_bytes())?;
     let size = u64::from(c.geo.bucket_sectors());

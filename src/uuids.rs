@@ -2,9 +2,10 @@
 
 //! The table of devices of a cache set; the index of a slot is the inode of the device's keys.
 //!
-//! C: `uuid_read`, `__uuid_write`, `uuid_find` in `super.c`. Slots change under the register lock; each write of the
-//! table goes to a fresh bucket, which counts from the journal entry on that names it. A slot whose device
-//! was detached keeps a mark and is never used again, since old keys with its inode may still exist.
+//! C: `uuid_read`, `__uuid_write`, `uuid_find` in `super.c`. Slots change under the register lock;
+//! each write of the table goes to a fresh bucket, which counts from the journal entry on that
+//! names it. A slot whose device was detached keeps a mark and is never used again, since old keys
+//! with its inode may still exist.
 
 use crate::{
     alloc::Reserve,
@@ -94,7 +95,8 @@ fn flags(n: usize) -> Result<KVVec<Flag>> {
     Ok(v)
 }
 
-/// The table of devices. Changes are in memory until [`CacheSet::uuid_write`]; register lock held for them.
+/// The table of devices. Changes are in memory until [`CacheSet::uuid_write`]; register lock held
+/// for them.
 impl CacheSet {
     /// Whether the slot is a volume without backing device. Any context.
     pub(crate) fn uuid_is_flash(&self, slot: u32) -> bool {
@@ -111,7 +113,8 @@ impl CacheSet {
         Some(u32_from_usize_sat(slot))
     }
 
-    /// Gives a free slot to a device; `flash` is the size of a volume without backing device, in sectors.
+    /// Gives a free slot to a device; `flash` is the size of a volume without backing device, in
+    /// sectors.
     ///
     /// # Errors
     ///
@@ -156,7 +159,8 @@ impl CacheSet {
         self.uuids.change(slot, |e| e.label = label_from(label));
     }
 
-    /// Writes the table and waits until the journal names its new bucket. May sleep for a bucket and the journal.
+    /// Writes the table and waits until the journal names its new bucket. May sleep for a bucket
+    /// and the journal.
     ///
     /// # Errors
     ///
@@ -186,7 +190,8 @@ impl CacheSet {
         Ok(())
     }
 
-    /// Reads the table that the newest journal entry names; `old_format` if that entry is of version 0.
+    /// Reads the table that the newest journal entry names; `old_format` if that entry is of
+    /// version 0.
     ///
     /// # Errors
     ///

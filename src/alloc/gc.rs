@@ -7,14 +7,17 @@
 //!
 //! # Why a bucket with dirty data is never reused while its mark is being rebuilt
 //!
-//! 1. [`CacheSet::gc_marks_begin`] notes for each bucket whether it could be reused just now, under the
-//!    allocator mutex and while the marks are valid. The allocator, under the same mutex, takes the note
-//!    away from each bucket it invalidates; from then on the bucket is pinned until it is in the btree.
-//! 2. Still under the mutex the marks become invalid. From here on the allocator takes noted buckets only.
-//! 3. Only then marks are reset, of unpinned buckets. A noted bucket had clean data at most, and nobody writes
-//!    into it without having allocated it, which step 1 excludes.
-//! 4. A dirty key that is inserted behind the walk lies in a bucket that was pinned at step 3 (its mark stayed) or
-//!    was allocated after it (its mark is new). One inserted before it is seen by the walk.
+//! 1. [`CacheSet::gc_marks_begin`] notes for each bucket whether it could be reused just now, under
+//!    the allocator mutex and while the marks are valid. The allocator, under the same mutex, takes
+//!    the note away from each bucket it invalidates; from then on the bucket is pinned until it is
+//!    in the btree.
+//! 2. Still under the mutex the marks become invalid. From here on the allocator takes noted
+//!    buckets only.
+//! 3. Only then marks are reset, of unpinned buckets. A noted bucket had clean data at most, and
+//!    nobody writes into it without having allocated it, which step 1 excludes.
+//! 4. A dirty key that is inserted behind the walk lies in a bucket that was pinned at step 3 (its
+//!    mark stayed) or was allocated after it (its mark is new). One inserted before it is seen by
+//!    the walk.
 
 use super::Reserve;
 use crate::{
@@ -62,9 +65,17 @@ impl CacheSet {
         self.each_bucket_locked(|b| self.buckets.gc_forget(b));
     }
 
-    /// The walk is over: marks what no key leads to (uuids, priorities, journal), counts and lets the
-    /// allocator use the marks. May sleep.
+    /// The walk is over: marks what no key leads to (uuids, priorities, journal), counts and lets
+    /// the allocator use the marks. May sleep.
+    ///
+    /// The walk has written each leaf, so that no entry of the journal from before it is needed. The
+    /// next one says so durably: keys that were written back or moved since, which is in no
+    /// journal, must not come back in a replay after their buckets were reused. (C forgets this.)
     pub(crate) fn gc_marks_finish(&self) {
+        if self.journal.meta(self, true).is_err() {
+            // The set is dead.
+            return;
+        }
         self.uuid_mark_bucket();
         self.prio_mark_buckets();
         for b in self.journal.bucket_numbers() {
@@ -87,10 +98,10 @@ impl CacheSet {
         self.wake_allocator();
     }
 
-    /// Start-up: all keys are marked. Finishes as a gc does and fills the reserves of priorities and btree with
-    /// empty buckets, without which the allocator could not begin: it needs buckets to make generations durable.
-    /// Nothing on the device, journal included, leads to an empty bucket, so that its old generation may come
-    /// back after a crash.
+    /// Start-up: all keys are marked. Finishes as a gc does and fills the reserves of priorities
+    /// and btree with empty buckets, without which the allocator could not begin: it needs
+    /// buckets to make generations durable. Nothing on the device, journal included, leads to
+    /// an empty bucket, so that its old generation may come back after a crash.
     pub(crate) fn gc_marks_initial(&self) {
         self.gc_marks_finish();
         let mut lists = self.alloc.lists.lock();
@@ -145,13 +156,13 @@ impl CacheSet {
         0
     }
 
-    /// As [`Self::mark_key`] at start-up, when keys may know of newer generations than the priorities: a node freed
-    /// after they were written (then the key tells of that), or a bucket that was empty and needed no durable one.
+    /// As [`Self::mark_key`] at start-up, when keys may know of newer generations than the
+    /// priorities: a node freed after they were written (then the key tells of that), or a
+    /// bucket that was empty and needed no durable one.
     pub(crate) fn initial_mark_key(&self, level: u16, k: &Key) {
         if let Some(ptr) = k.ptr() {
             if let Some(b) = self.buckets.bucket_of(ptr) {
-                if self.buckets.ptr_valid_or_newer(ptr) {
-                    self.buckets.set_gen(b, ptr.gen());
+                if self.buckets.raise_gen(ptr) {
                     if level > 0 && k.pos() != Pos::MIN {
                         self.buckets.set_prio(b, BTREE_PRIO);
                     } else if level == 0 && self.buckets.prio(b) == BTREE_PRIO {

@@ -2,9 +2,9 @@
 
 //! Which buckets lose their content: least recently used, first in first out, or any.
 //!
-//! C: `invalidate_buckets_lru`, `_fifo`, `_random` in `alloc.c`. The search runs without a lock, on what the
-//! bucket table says at the moment; only the invalidation itself is done under the allocator mutex and checks
-//! again, so that a search of a large cache holds up no allocation.
+//! C: `invalidate_buckets_lru`, `_fifo`, `_random` in `alloc.c`. The search runs without a lock, on
+//! what the bucket table says at the moment; only the invalidation itself is done under the
+//! allocator mutex and checks again, so that a search of a large cache holds up no allocation.
 
 use super::thread::Worker;
 use bcache_core::{
@@ -43,7 +43,8 @@ impl Worker {
         let Some(pin) = pin else { return };
         let nr = pin.into_nr();
         if self.inc.push(nr.0).is_err() {
-            // Not reached: callers look first. The bucket is lost to the cache until the next start at worst.
+            // Not reached: callers look first. The bucket is lost to the cache until the next start
+            // at worst.
             self.c.buckets.unpin(nr);
         }
     }
@@ -61,8 +62,8 @@ impl Worker {
                 smallest.offer((key, b.0));
             }
         }
-        // The best ones last, since the first ones become priorities: these are soon free, hence best, again, and if
-        // one bucket went round like that its generation would wrap.
+        // The best ones last, since the first ones become priorities: these are soon free, hence
+        // best, again, and if one bucket went round like that its generation would wrap.
         let best = smallest.into_ascending();
         let (now, spare) = best
             .split_at_checked(self.inc.free())

@@ -44,7 +44,8 @@ pub(super) struct Lists {
     prio: Ring,
     moving_gc: Ring,
     none: Ring,
-    /// The marks are those of a complete gc; while one runs only buckets noted before it may be reused.
+    /// The marks are those of a complete gc; while one runs only buckets noted before it may be
+    /// reused.
     pub(super) marks_valid: bool,
 }
 

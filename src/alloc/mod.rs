@@ -11,12 +11,12 @@
 //!   free lists --(bucket_alloc)--> pinned by its new owner --(key in the btree)--> in use
 //! ```
 //!
-//! The step in the middle is what makes reuse safe: if the new generation were not durable, then after a
-//! crash old pointers would be valid again and lead to somebody else's data. C's thread goes on without it
-//! when the write of the priorities cannot get its buckets; ours does not.
+//! The step in the middle is what makes reuse safe: if the new generation were not durable, then
+//! after a crash old pointers would be valid again and lead to somebody else's data. C's thread
+//! goes on without it when the write of the priorities cannot get its buckets; ours does not.
 //!
-//! Locks: `lists` (a leaf lock but for the bucket table, which needs none). It is never held across I/O,
-//! and for long scans only in steps.
+//! Locks: `lists` (a leaf lock but for the bucket table, which needs none). It is never held across
+//! I/O, and for long scans only in steps.
 
 mod gc;
 mod invalidate;
@@ -148,12 +148,12 @@ impl Allocator {
 
 /// Buckets.
 impl CacheSet {
-    /// Gives a bucket of its own to the caller, pinned. It is marked as metadata (`Btree`, `Prio`) or as
-    /// holding clean data. The caller keeps the pin until a key on its way to the btree (or the parent of
-    /// the node) accounts for the bucket.
+    /// Gives a bucket of its own to the caller, pinned. It is marked as metadata (`Btree`, `Prio`)
+    /// or as holding clean data. The caller keeps the pin until a key on its way to the btree
+    /// (or the parent of the node) accounts for the bucket.
     ///
-    /// With `wait` the call sleeps for the allocator thread, which may need the journal and gc: hold no
-    /// lock that either needs (see `journal/mod.rs`).
+    /// With `wait` the call sleeps for the allocator thread, which may need the journal and gc:
+    /// hold no lock that either needs (see `journal/mod.rs`).
     ///
     /// # Errors
     ///
@@ -250,8 +250,8 @@ impl CacheSet {
         drop(lists);
     }
 
-    /// Frees the bucket of a btree node to which nothing on the device leads any more, and makes pointers to
-    /// it stale. Gives the new generation.
+    /// Frees the bucket of a btree node to which nothing on the device leads any more, and makes
+    /// pointers to it stale. Gives the new generation.
     pub(crate) fn bucket_retire(&self, b: BucketNr) -> u8 {
         let gen = self.buckets.inc_gen(b);
         self.bucket_free(b);
@@ -263,7 +263,8 @@ impl CacheSet {
         self.alloc.btree_free.get() >= BTREE_LOW
     }
 
-    /// Sleeps until [`Self::btree_reserve_ok`]. What comes next may need a split while it pins the journal.
+    /// Sleeps until [`Self::btree_reserve_ok`]. What comes next may need a split while it pins the
+    /// journal.
     ///
     /// # Errors
     ///
@@ -283,7 +284,8 @@ impl CacheSet {
         Ok(())
     }
 
-    /// Share of the buckets that hold dirty data or metadata or were allocated since the last gc, 0..=100.
+    /// Share of the buckets that hold dirty data or metadata or were allocated since the last gc,
+    /// 0..=100.
     pub(crate) fn in_use_percent(&self) -> u32 {
         let n = u64::from(self.geo.nbuckets());
         let used = n.saturating_sub(u64::from(self.avail_buckets()));
@@ -316,8 +318,8 @@ impl CacheSet {
         self.alloc.waiters.get()
     }
 
-    /// Accounts `sectors` of I/O through the cache; after enough of them the allocator thread lowers the
-    /// priorities of all buckets. Any context.
+    /// Accounts `sectors` of I/O through the cache; after enough of them the allocator thread
+    /// lowers the priorities of all buckets. Any context.
     pub(crate) fn rescale_priorities(&self, sectors: u32) {
         let left = &self.alloc.rescale_left;
         let before = left.fetch_sub(i64::from(sectors), Full);

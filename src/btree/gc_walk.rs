@@ -77,43 +77,13 @@ impl CacheSet {
             window: KVec::with_capacity(MERGE_NODES, GFP_KERNEL)?,
         };
         self.gc_mark_nodes(&mut run.stats);
+        self.gc_renew_nodes()?;
         self.gc_walk(&mut run)?;
         self.gc_mark_writeback();
         self.gc_marks_finish();
         self.btree.gc.set_stats(run.stats);
         self.btree.times.gc.add_since(start);
         Ok(())
-    }
-
-    /// Marks the buckets of all nodes. What becomes a node later is marked when its bucket is
-    /// allocated.
-    fn gc_mark_nodes(&self, stats: &mut GcStats) {
-        let s = self.btree.structure.lock();
-        let mut level = 1u16;
-        for nodes in &s.levels {
-            for node in nodes {
-                for child in &node.children {
-                    self.mark_key(level, &child.key());
-                }
-                for ptr in &node.stale {
-                    if let Some(b) = self.buckets.bucket_of(*ptr) {
-                        self.buckets.see_gen(b, ptr.gen());
-                    }
-                }
-                let words = num::u64_from_usize(node.children.len()).saturating_mul(3);
-                stats.nodes = stats.nodes.saturating_add(1);
-                stats.key_bytes = stats.key_bytes.saturating_add(words.saturating_mul(8));
-            }
-            level = level.saturating_add(1);
-        }
-        let top = s.levels.last().and_then(|nodes| nodes.first());
-        let root = match top {
-            Some(node) => Some(node.key),
-            None => self.btree.leaf_at(Pos::MIN).map(|leaf| leaf.key),
-        };
-        if let Some(root) = root {
-            self.mark_key(level, &root.key());
-        }
     }
 
     /// Data on its way back to a backing device stays where it is, even if its key is gone.

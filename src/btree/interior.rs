@@ -170,8 +170,8 @@ impl CacheSet {
         })
     }
 
-    /// Puts `new` in the place of the leaves `old` in the tree on disk. When this returns it is
-    /// durable.
+    /// Puts nodes `new` of a level in the place of `old` in the tree on disk. When this returns it
+    /// is durable.
     ///
     /// # Errors
     ///
@@ -179,6 +179,7 @@ impl CacheSet {
     pub(super) fn replace_children(
         &self,
         s: &mut Structure,
+        level: usize,
         old: &[NodeKey],
         new: &[NodeKey],
         moves: &mut Moves,
@@ -186,7 +187,7 @@ impl CacheSet {
         for child in old {
             moves.freed.push(child.ptr, GFP_KERNEL)?;
         }
-        let mut level = 0;
+        let mut level = level;
         let mut change = self.change_level(s, level, old, new, moves)?;
         while let Some((old, new)) = change {
             moves.freed.push(old.ptr, GFP_KERNEL)?;
@@ -320,6 +321,29 @@ impl CacheSet {
         })?;
         node.written = self.write_node(&key, seq, children.iter().map(NodeKey::key))?;
         Ok(node)
+    }
+
+    /// Writes the node at a place of the tree anew, without what counts no more. The stock has
+    /// buckets.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if the set is dead; `ENOMEM` with nothing changed.
+    pub(super) fn renew_interior(&self, s: &mut Structure, level: usize, ni: usize) -> Result {
+        let mut moves = Moves::new()?;
+        let node = s.node_mut(level, ni)?;
+        let (old, end) = (node.key, node.key.end);
+        let mut children = KVVec::with_capacity(node.children.len(), GFP_KERNEL)?;
+        children.extend_from_slice(&node.children, GFP_KERNEL)?;
+        let key = self.take_node(s, &mut moves, end)?;
+        let fresh = self.write_interior(key, &children)?;
+        let above = level.saturating_add(1);
+        self.replace_children(s, above, &[old], &[key], &mut moves)?;
+        // A change above does not move the nodes of this level.
+        let nodes = s.levels.get_mut(level).ok_or(EIO)?;
+        *nodes.get_mut(ni).ok_or(EIO)? = fresh;
+        self.finish_moves(moves);
+        Ok(())
     }
 
     /// The top of the tree becomes `new`, nodes of `level`; several get a new root above them.

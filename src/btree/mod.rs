@@ -33,6 +33,7 @@ mod check;
 mod chunks;
 mod flush;
 mod gc;
+mod gc_nodes;
 mod gc_walk;
 mod index;
 mod insert;

@@ -194,7 +194,7 @@ impl CacheSet {
         for leaf in &fresh {
             self.write_fresh(leaf)?;
         }
-        self.replace_children(s, &old_keys, &new_keys, &mut moves)?;
+        self.replace_children(s, 0, &old_keys, &new_keys, &mut moves)?;
 
         // First nobody can get at the old leaves any more, then the new ones are there: a reader
         // can never see an old leaf after somebody else changed a new one.

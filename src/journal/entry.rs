@@ -2,7 +2,8 @@
 
 //! The open entry and the room for it.
 //!
-//! C: `struct journal`, `journal_wait_for_write`, `journal_reclaim`, `bch_journal_next` in `journal.c`.
+//! C: `struct journal`, `journal_wait_for_write`, `journal_reclaim`, `bch_journal_next` in
+//! `journal.c`.
 
 use super::pin::{
     JournalPin,
@@ -131,7 +132,8 @@ impl State {
         bytes.min(MAX_JSET_BYTES).saturating_sub(JSET_HEADER_BYTES) / 8
     }
 
-    /// Largest number of words of the open entry: what is left of the current bucket, else a new one.
+    /// Largest number of words of the open entry: what is left of the current bucket, else a new
+    /// one.
     fn limit(&self) -> usize {
         match self.space.blocks_free() {
             0 => self.words_in(self.blocks_per_bucket),
@@ -199,14 +201,16 @@ impl State {
         if self.space.advance(false) {
             return Room::Ready;
         }
-        // An entry with today's `last_seq` frees a bucket as soon as it is durable: worth the reserve.
+        // An entry with today's `last_seq` frees a bucket as soon as it is durable: worth the
+        // reserve.
         let helps = self.space.would_reclaim(oldest);
         if (helps || self.urgent) && self.space.advance(true) {
             return Room::Ready;
         }
         if helps {
-            // Not even the reserve is left, which only a crash in the middle of using it can cause. Then, as
-            // C always does, a bucket is reused that memory does not need any more.
+            // Not even the reserve is left, which only a crash in the middle of using it can cause.
+            // Then, as C always does, a bucket is reused that memory does not need any
+            // more.
             self.space.reclaim(oldest);
             if self.space.advance(true) {
                 return Room::Ready;
@@ -215,8 +219,8 @@ impl State {
         Room::Flush(self.space.oldest_needed().max(oldest))
     }
 
-    /// Closes the open entry for writing and opens the next; its words are exchanged for `words`, which must be
-    /// empty. [`Self::make_room`] has said it is possible.
+    /// Closes the open entry for writing and opens the next; its words are exchanged for `words`,
+    /// which must be empty. [`Self::make_room`] has said it is possible.
     pub(super) fn close(&mut self, set_magic: u64, words: &mut KVec<u64>) -> Option<Job> {
         let ring = self.ring.clone()?;
         let blocks = self.blocks();

@@ -2,14 +2,16 @@
 
 //! The journal: keys of leaf nodes become durable here first.
 //!
-//! C: `journal.c`. A key is added to the open entry, then inserted into its leaf in memory. The entry is written after
-//! `journal_delay_ms`, when it is full, or when somebody needs it durable; the leaf may be written much later. Until
-//! it is, a [`JournalPin`] held by the leaf keeps the entry in the journal; after a crash the entries still pinned
-//! are inserted again. An entry also names the root of the btree, the bucket of the uuids and the first bucket of
-//! the priorities, which is how a change of any of these takes effect.
+//! C: `journal.c`. A key is added to the open entry, then inserted into its leaf in memory. The
+//! entry is written after `journal_delay_ms`, when it is full, or when somebody needs it durable;
+//! the leaf may be written much later. Until it is, a [`JournalPin`] held by the leaf keeps the
+//! entry in the journal; after a crash the entries still pinned are inserted again. An entry also
+//! names the root of the btree, the bucket of the uuids and the first bucket of the priorities,
+//! which is how a change of any of these takes effect.
 //!
-//! One thread (`bcache_journal`) writes, one entry at a time, with PREFLUSH and FUA: PREFLUSH makes all data durable
-//! that was written before its keys were added, and all metadata an entry leads to.
+//! One thread (`bcache_journal`) writes, one entry at a time, with PREFLUSH and FUA: PREFLUSH makes
+//! all data durable that was written before its keys were added, and all metadata an entry leads
+//! to.
 //!
 //! # Who waits for whom
 //!
@@ -24,24 +26,26 @@
 //! | journal thread | - | disk; room in the journal: writes of leaves (`btree_flush_oldest`), inserts that hold pins |
 //! | `flush_to` | anything outside the btree's leaf locks | journal thread |
 //!
-//! The only way round would be: insert with a pin (of the oldest entry) -> bucket -> allocator -> meta entry ->
-//! journal thread -> room -> that insert. It is cut twice:
+//! The only way round would be: insert with a pin (of the oldest entry) -> bucket -> allocator ->
+//! meta entry -> journal thread -> room -> that insert. It is cut twice:
 //!
 //! 1. Meta entries are urgent: they may use the bucket that the journal keeps in reserve for them
-//!    ([`Space::keep_reserve`]), so that they do not wait for pins. One write of the priorities yields a whole
-//!    `free_inc` of buckets, and btree buckets are refilled before any for data.
-//! 2. [`Journal::add`] lets nobody begin while btree buckets are short, so that few inserts can need one
-//!    afterwards.
+//!    ([`Space::keep_reserve`]), so that they do not wait for pins. One write of the priorities
+//!    yields a whole `free_inc` of buckets, and btree buckets are refilled before any for data.
+//! 2. [`Journal::add`] lets nobody begin while btree buckets are short, so that few inserts can
+//!    need one afterwards.
 //!
-//! The same holds with "gc" or "root" in place of "bucket": both wait for meta entries only. Writes of leaves wait for
-//! nothing but the disk: who holds a leaf lock never waits for journal, bucket or structure mutex. Every wait
-//! also ends when the set dies ([`CacheSet::io_disabled`]), with `EIO`.
+//! The same holds with "gc" or "root" in place of "bucket": both wait for meta entries only. Writes
+//! of leaves wait for nothing but the disk: who holds a leaf lock never waits for journal, bucket
+//! or structure mutex. Every wait also ends when the set dies ([`CacheSet::io_disabled`]), with
+//! `EIO`.
 //!
 //! # What a torn or lost write can do
 //!
-//! An entry counts if its checksum is right, so a torn one is as if never written; its buckets and nodes are not
-//! reused before it is durable. A journal bucket is overwritten only when all its entries are below the `last_seq`
-//! of a *durable* entry: even if that write is torn, replay finds all it needs.
+//! An entry counts if its checksum is right, so a torn one is as if never written; its buckets and
+//! nodes are not reused before it is durable. A journal bucket is overwritten only when all its
+//! entries are below the `last_seq` of a *durable* entry: even if that write is torn, replay finds
+//! all it needs.
 
 mod entry;
 mod pin;
@@ -102,8 +106,8 @@ impl Journal {
         }? Error)
     }
 
-    /// Says how many buckets the journal has (they follow the first bucket of the device) and which number the
-    /// device has in its set.
+    /// Says how many buckets the journal has (they follow the first bucket of the device) and which
+    /// number the device has in its set.
     pub(crate) fn set_layout(&self, buckets: u32, dev: u16) -> Result {
         let seqs = KVVec::from_elem(0u64, usize_from_u32(buckets), GFP_KERNEL)?;
         let mut st = self.state.lock();
@@ -122,8 +126,8 @@ impl Journal {
         self.state.lock().space.after_scan();
     }
 
-    /// Opens the entry `next`. Entries from `first` on (to be replayed) are pinned once each; the caller
-    /// gets at these pins with [`Self::replay_pin`].
+    /// Opens the entry `next`. Entries from `first` on (to be replayed) are pinned once each; the
+    /// caller gets at these pins with [`Self::replay_pin`].
     pub(crate) fn open(&self, first: u64, next: u64) -> Result {
         let ring = Arc::new(PinRing::new(first, self.signal.clone())?, GFP_KERNEL)?;
         for _ in first..next {
@@ -143,8 +147,8 @@ impl Journal {
         Some(JournalPin::adopt(st.ring.as_ref()?, seq))
     }
 
-    /// Adds keys to the open entry and pins it. May sleep: for free btree buckets and for room. Hold no lock of
-    /// the btree and no other journal pin.
+    /// Adds keys to the open entry and pins it. May sleep: for free btree buckets and for room.
+    /// Hold no lock of the btree and no other journal pin.
     ///
     /// # Errors
     ///
@@ -177,8 +181,9 @@ impl Journal {
         }
     }
 
-    /// Writes the open entry soon, also if nothing was added to it, and even if only reserved space is left;
-    /// with `wait` until it is durable. Does nothing while a new cache is being made. Not with a leaf lock held.
+    /// Writes the open entry soon, also if nothing was added to it, and even if only reserved space
+    /// is left; with `wait` until it is durable. Does nothing while a new cache is being made.
+    /// Not with a leaf lock held.
     ///
     /// # Errors
     ///

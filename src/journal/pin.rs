@@ -88,8 +88,8 @@ impl PinRing {
 }
 
 /// A claim on a journal entry: while it lives the entry is replayed after a crash. Held from
-/// [`Journal::add`](super::Journal::add) on, and by each leaf until all keys of the entry in it are on the
-/// device. Any context.
+/// [`Journal::add`](super::Journal::add) on, and by each leaf until all keys of the entry in it are
+/// on the device. Any context.
 pub(crate) struct JournalPin {
     ring: Arc<PinRing>,
     seq: u64,

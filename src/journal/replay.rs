@@ -139,16 +139,23 @@ impl CacheSet {
         }
     }
 
-    /// Whether a journaled key says less than what its leaf has on the device.
+    /// What to insert for a journaled key.
     ///
-    /// A bucket with dirty data is reused only after a gc that did not meet the key any more and wrote its leaf
-    /// with what took its place. That may be in no journal: the clean twin after writeback, the copy that
-    /// moving gc made. A bucket with clean data is reused at any time; the key then still hides older ones.
-    fn is_superseded(&self, k: &Key) -> bool {
-        k.dirty() && k.ptr().is_some_and(|p| self.buckets.ptr_stale(p) != 0)
+    /// If the bucket of dirty data was reused, the data had been written back (gc sees to it that
+    /// keys overwritten or moved before it ran are in no entry that will be replayed). The backing
+    /// device has it, so nothing is cached. The key must not simply be left out: what the journal
+    /// holds for its sectors before it is older.
+    fn replayed(&self, k: &Key) -> Key {
+        match k.ptr() {
+            Some(p) if k.dirty() && self.buckets.ptr_stale(p) != 0 => {
+                Key::extent(k.inode(), k.start(), k.size(), false, None)
+            }
+            _ => *k,
+        }
     }
 
-    /// Inserts all keys of the journal. The entries must have been marked, and pinned by `Journal::open`.
+    /// Inserts all keys of the journal. The entries must have been marked, and pinned by
+    /// `Journal::open`.
     ///
     /// # Errors
     ///
@@ -167,9 +174,7 @@ impl CacheSet {
                     );
                     return Err(EIO);
                 }
-                if !self.is_superseded(k) {
-                    self.btree_insert(k, Some(&pin))?;
-                }
+                self.btree_insert(&self.replayed(k), Some(&pin))?;
                 if let Some(again) = self.journal_key_pin(k) {
                     // The pin just taken, and the one of `journal_mark`.
                     let b = again.into_nr();

@@ -2,12 +2,13 @@
 
 //! Finds the journal entries that are still needed.
 //!
-//! C: `bch_journal_read`, `journal_read_bucket` in `journal.c`, which search by bisection. Here the first entry of each
-//! bucket is read: their numbers give the order in which the buckets were filled. Then buckets are read
-//! completely from the newest back to the one that holds the newest entry's `last_seq`.
+//! C: `bch_journal_read`, `journal_read_bucket` in `journal.c`, which search by bisection. Here the
+//! first entry of each bucket is read: their numbers give the order in which the buckets were
+//! filled. Then buckets are read completely from the newest back to the one that holds the newest
+//! entry's `last_seq`.
 //!
-//! Whatever lies behind the last entry of the current lap in a bucket (a torn entry, entries of an earlier lap) is not
-//! an entry, or has a number below `last_seq`.
+//! Whatever lies behind the last entry of the current lap in a bucket (a torn entry, entries of an
+//! earlier lap) is not an entry, or has a number below `last_seq`.
 
 use super::replay::{
     Entry,
@@ -135,7 +136,8 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// Collects the entries in the window at `offset`; gives the bytes they take, 0 at the end of the bucket's entries.
+    /// Collects the entries in the window at `offset`; gives the bytes they take, 0 at the end of
+    /// the bucket's entries.
     fn read_window(&mut self, i: u32, offset: usize, len: usize) -> Result<usize> {
         let block_bytes = self.c.geo.block_bytes();
         let left = self.bucket_bytes.saturating_sub(offset);

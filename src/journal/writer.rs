@@ -2,7 +2,8 @@
 
 //! The thread that writes journal entries.
 //!
-//! C: `journal_write_unlocked`, `journal_write_work` in `journal.c`, a closure state machine with two buffers there.
+//! C: `journal_write_unlocked`, `journal_write_work` in `journal.c`, a closure state machine with
+//! two buffers there.
 
 use super::entry::{
     Job,
@@ -95,7 +96,8 @@ impl Writer {
         }
     }
 
-    /// Closes the open entry as soon as there is room for it in the journal; `None` if the thread has to end.
+    /// Closes the open entry as soon as there is room for it in the journal; `None` if the thread
+    /// has to end.
     fn close_entry(&mut self) -> Option<Job> {
         let c = self.c.clone();
         loop {
@@ -123,7 +125,8 @@ impl Writer {
         }
     }
 
-    /// Waits until an old entry lost its last pin or somebody may use the reserve, at most a moment.
+    /// Waits until an old entry lost its last pin or somebody may use the reserve, at most a
+    /// moment.
     fn wait_for_room(&self) {
         let (c, j) = (&self.c, &self.c.journal);
         j.signal.work.wait_until_or_stop_timeout(

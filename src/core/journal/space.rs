@@ -2,10 +2,10 @@
 
 //! The ring of journal buckets: where the next entry goes and what may be overwritten.
 //!
-//! C: `free_journal_buckets`, `journal_reclaim` in `journal.c`. C may overwrite a bucket as soon as its entries are
-//! not needed according to memory; if the write that does so is torn by a power cut, the newest entry on the
-//! device may still ask for what was in the bucket. The caller here reclaims up to the `last_seq` of the newest
-//! *durable* entry, see [`Space::reclaim`].
+//! C: `free_journal_buckets`, `journal_reclaim` in `journal.c`. C may overwrite a bucket as soon as
+//! its entries are not needed according to memory; if the write that does so is torn by a power
+//! cut, the newest entry on the device may still ask for what was in the bucket. The caller here
+//! reclaims up to the `last_seq` of the newest *durable* entry, see [`Space::reclaim`].
 
 use core::ops::DerefMut;
 
@@ -24,7 +24,8 @@ pub struct Space<S> {
 }
 
 impl<S: DerefMut<Target = [u64]>> Space<S> {
-    /// A ring of buckets of `blocks` blocks each, all free; the first entry goes to the second bucket, as in C.
+    /// A ring of buckets of `blocks` blocks each, all free; the first entry goes to the second
+    /// bucket, as in C.
     pub fn new(seqs: S, blocks: usize) -> Self {
         Self {
             seqs,
@@ -36,7 +37,8 @@ impl<S: DerefMut<Target = [u64]>> Space<S> {
         }
     }
 
-    /// Goes on behind what a scan found: the bucket with the highest number is full, all others are needed.
+    /// Goes on behind what a scan found: the bucket with the highest number is full, all others are
+    /// needed.
     pub fn after_scan(&mut self) {
         let newest = self.seqs.iter().enumerate().max_by_key(|(_, seq)| **seq);
         self.cur = newest.map_or(0, |(i, _)| i);
@@ -131,8 +133,8 @@ impl<S: DerefMut<Target = [u64]>> Space<S> {
         true
     }
 
-    /// Takes `blocks` of the current bucket for entry `seq`; gives bucket and first block, or `None` if they do not
-    /// fit.
+    /// Takes `blocks` of the current bucket for entry `seq`; gives bucket and first block, or
+    /// `None` if they do not fit.
     pub fn take(&mut self, blocks: usize, seq: u64) -> Option<(usize, usize)> {
         let left = self.blocks_free.checked_sub(blocks)?;
         let at = self.blocks.checked_sub(self.blocks_free)?;

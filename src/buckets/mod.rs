@@ -2,14 +2,17 @@
 
 //! The bucket table: priority, generation, pins and gc mark of every bucket.
 //!
-//! C: `struct bucket` in `bcache.h`, the inline helpers of `alloc.c` and `btree.h`. C updates the fields one by
-//! one under `bucket_lock` and reads them without it; here the fields that decide together whether a
-//! pointer is valid and its bucket in use (generation, last generation seen by gc, priority, pins) share
-//! one 64-bit word that changes by compare-and-exchange only. So "pin the bucket if this pointer is still
-//! valid" and "invalidate the bucket if nobody pins it" exclude each other without a lock.
+//! C: `struct bucket` in `bcache.h`, the inline helpers of `alloc.c` and `btree.h`. C updates the
+//! fields one by one under `bucket_lock` and reads them without it; here the fields that decide
+//! together whether a pointer is valid and its bucket in use (generation, last generation seen by
+//! gc, priority, pins) share one 64-bit word that changes by compare-and-exchange only. So "pin the
+//! bucket if this pointer is still valid" and "invalidate the bucket if nobody pins it" exclude
+//! each other without a lock.
 //!
-//! The gc mark lives in a second word. Who changes it: the allocator when it hands a bucket out (the
-//! bucket is pinned then), the holder of a pin (dirty data), gc.
+//! The gc mark lives in a second word. Who changes it: the allocator when it hands a bucket out
+//! (the bucket is pinned then), the holder of a pin (dirty data), gc.
+
+mod word;
 
 use bcache_core::{
     alloc::prio::{
@@ -19,185 +22,26 @@ use bcache_core::{
     },
     geometry::Geometry,
     key::Ptr,
-    num::{
-        low_u16,
-        low_u32,
-        low_u8,
-        BucketNr, //
-    }, //
+    num::BucketNr, //
 };
 use kernel::{
     alloc::KVVec,
     prelude::*,
-    sync::{
-        atomic::{
-            Acquire,
-            Atomic,
-            Full, //
-        },
-        Arc, //
-    }, //
+    sync::Arc, //
+};
+use word::{
+    Bucket,
+    GcWord, //
+};
+pub(crate) use word::{
+    Mark,
+    State, //
 };
 
-/// How far the generations of keys may be ahead of the priorities on the device. These are written before a bucket is
-/// reused; only a freed node, and a bucket that was known to be empty, get a new generation without that.
+/// How far the generations of keys may be ahead of the priorities on the device. These are written
+/// before a bucket is reused; only a freed node, and a bucket that was known to be empty, get a new
+/// generation without that.
 const MAX_NEWER: u8 = 16;
-
-/// What gc knows of a bucket (C: `GC_MARK`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Mark {
-    /// Nothing points into it.
-    Free,
-    /// Clean data only.
-    Reclaimable,
-    /// Some of its data is dirty.
-    Dirty,
-    /// A btree node, the uuids, priorities or journal.
-    Metadata,
-}
-
-impl Mark {
-    /// Its two bits.
-    const fn bits(self) -> u32 {
-        match self {
-            Self::Free => 0,
-            Self::Reclaimable => 1,
-            Self::Dirty => 2,
-            Self::Metadata => 3,
-        }
-    }
-
-    /// From the two lowest bits of `v`.
-    const fn from_bits(v: u32) -> Self {
-        match v & 3 {
-            0 => Self::Free,
-            1 => Self::Reclaimable,
-            2 => Self::Dirty,
-            _ => Self::Metadata,
-        }
-    }
-}
-
-/// The first word: pins in bits 0..32, gen 32..40, last_gc 40..48, prio 48..64.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct State(u64);
-
-impl State {
-    const fn pins(self) -> u32 {
-        low_u32(self.0)
-    }
-
-    /// Current generation.
-    pub(crate) const fn gen(self) -> u8 {
-        low_u8(self.0 >> 32)
-    }
-
-    /// The oldest generation that gc found in a key.
-    pub(crate) const fn last_gc(self) -> u8 {
-        low_u8(self.0 >> 40)
-    }
-
-    /// Priority.
-    pub(crate) const fn prio(self) -> u16 {
-        low_u16(self.0 >> 48)
-    }
-
-    fn with_pins(self, pins: u32) -> Self {
-        Self((self.0 & !0xffff_ffff) | u64::from(pins))
-    }
-
-    fn with_gen(self, gen: u8) -> Self {
-        Self((self.0 & !(0xff << 32)) | (u64::from(gen) << 32))
-    }
-
-    fn with_last_gc(self, gen: u8) -> Self {
-        Self((self.0 & !(0xff << 40)) | (u64::from(gen) << 40))
-    }
-
-    fn with_prio(self, prio: u16) -> Self {
-        Self((self.0 & !(0xffff << 48)) | (u64::from(prio) << 48))
-    }
-}
-
-/// The second word: mark in bits 0..2, bit 2 "was reclaimable when the running gc began", sectors used in
-/// the rest.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct GcWord(u32);
-
-impl GcWord {
-    const RECLAIMABLE_IN_GC: u32 = 1 << 2;
-    const SECTORS_SHIFT: u32 = 3;
-    const MAX_SECTORS: u32 = u32::MAX >> Self::SECTORS_SHIFT;
-
-    fn new(mark: Mark, sectors: u32) -> Self {
-        Self(mark.bits() | (sectors.min(Self::MAX_SECTORS) << Self::SECTORS_SHIFT))
-    }
-
-    fn mark(self) -> Mark {
-        Mark::from_bits(self.0)
-    }
-
-    fn with_mark(self, mark: Mark) -> Self {
-        Self((self.0 & !3) | mark.bits())
-    }
-
-    fn sectors(self) -> u32 {
-        self.0 >> Self::SECTORS_SHIFT
-    }
-
-    fn add_sectors(self, n: u32) -> Self {
-        let sectors = self.sectors().saturating_add(n).min(Self::MAX_SECTORS);
-        Self((self.0 & ((1 << Self::SECTORS_SHIFT) - 1)) | (sectors << Self::SECTORS_SHIFT))
-    }
-
-    fn has(self, bit: u32) -> bool {
-        self.0 & bit != 0
-    }
-
-    fn with(self, bit: u32, on: bool) -> Self {
-        Self(if on { self.0 | bit } else { self.0 & !bit })
-    }
-}
-
-/// One bucket.
-struct Bucket {
-    state: Atomic<u64>,
-    gc: Atomic<u32>,
-}
-
-impl Bucket {
-    fn state(&self) -> State {
-        State(self.state.load(Acquire))
-    }
-
-    /// Applies `f` until it takes; gives the state before, or `None` if `f` declined.
-    fn update(&self, mut f: impl FnMut(State) -> Option<State>) -> Option<State> {
-        let mut old = self.state.load(Acquire);
-        loop {
-            let new = f(State(old))?;
-            match self.state.cmpxchg(old, new.0, Full) {
-                Ok(_) => return Some(State(old)),
-                Err(now) => old = now,
-            }
-        }
-    }
-
-    fn gc(&self) -> GcWord {
-        GcWord(self.gc.load(Acquire))
-    }
-
-    /// As [`Self::update`] for the gc word.
-    fn update_gc(&self, mut f: impl FnMut(GcWord) -> Option<GcWord>) -> Option<GcWord> {
-        let mut old = self.gc.load(Acquire);
-        loop {
-            let new = f(GcWord(old))?;
-            match self.gc.cmpxchg(old, new.0, Full) {
-                Ok(_) => return Some(GcWord(old)),
-                Err(now) => old = now,
-            }
-        }
-    }
-}
 
 /// What the pins keep alive.
 struct Table {
@@ -224,12 +68,13 @@ impl Table {
     }
 }
 
-/// The buckets of a cache device. All methods may be called in any context; numbers outside of the device
-/// read as unused buckets and changing them does nothing.
+/// The buckets of a cache device. All methods may be called in any context; numbers outside of the
+/// device read as unused buckets and changing them does nothing.
 pub(crate) struct BucketTable(Arc<Table>);
 
 impl BucketTable {
-    /// A table of unused buckets of generation 0. `dev` is the number of the cache device in its set.
+    /// A table of unused buckets of generation 0. `dev` is the number of the cache device in its
+    /// set.
     ///
     /// # Errors
     ///
@@ -238,11 +83,7 @@ impl BucketTable {
         let n = BucketNr(geo.nbuckets()).index();
         let mut v = KVVec::with_capacity(n, GFP_KERNEL)?;
         for _ in 0..n {
-            let bucket = Bucket {
-                state: Atomic::new(0),
-                gc: Atomic::new(0),
-            };
-            v.push(bucket, GFP_KERNEL)?;
+            v.push(Bucket::new(), GFP_KERNEL)?;
         }
         let table = Table { geo: *geo, dev, v };
         Ok(Self(Arc::new(table, GFP_KERNEL)?))
@@ -250,7 +91,7 @@ impl BucketTable {
 
     /// The word with generation and priority.
     pub(crate) fn state(&self, b: BucketNr) -> State {
-        self.0.get(b).map_or(State(0), Bucket::state)
+        self.0.get(b).map_or(State::UNUSED, Bucket::state)
     }
 
     /// Priority; see `bcache_core::alloc::prio`.
@@ -282,8 +123,8 @@ impl BucketTable {
 
     /// How many generations ago a pointer was valid: 0 if it is, 255 if it leads nowhere.
     ///
-    /// C takes a pointer for valid, too, whose generation seems newer, which at run time can only be one so old that
-    /// the difference wrapped.
+    /// C takes a pointer for valid, too, whose generation seems newer, which at run time can only
+    /// be one so old that the difference wrapped.
     pub(crate) fn ptr_stale(&self, p: Ptr) -> u8 {
         match self.0.of(p) {
             Some((_, bucket)) => bucket.state().gen().wrapping_sub(p.gen()),
@@ -291,11 +132,16 @@ impl BucketTable {
         }
     }
 
-    /// Start-up: whether a pointer is valid, be it because its generation is newer than the priorities know.
-    pub(crate) fn ptr_valid_or_newer(&self, p: Ptr) -> bool {
-        self.0
-            .of(p)
-            .is_some_and(|(_, bucket)| p.gen().wrapping_sub(bucket.state().gen()) <= MAX_NEWER)
+    /// Start-up: whether a pointer is valid. If its generation is newer than the one known, the
+    /// latter is raised.
+    pub(crate) fn raise_gen(&self, p: Ptr) -> bool {
+        let Some((_, bucket)) = self.0.of(p) else {
+            return false;
+        };
+        let ahead = |s: State| p.gen().wrapping_sub(s.gen());
+        bucket
+            .update(|s| (ahead(s) <= MAX_NEWER).then(|| s.with_gen(p.gen())))
+            .is_some()
     }
 
     /// The data was used: the bucket becomes young.
@@ -380,14 +226,6 @@ impl BucketTable {
         }
     }
 
-    /// A key with generation `gen` was found: the bucket's may not be older (start-up only).
-    pub(crate) fn set_gen(&self, b: BucketNr, gen: u8) {
-        if let Some(bucket) = self.0.get(b) {
-            // Several threads may find keys of the same bucket: it only goes up.
-            bucket.update(|s| (gen_after(gen, s.gen()) != 0).then(|| s.with_gen(gen)));
-        }
-    }
-
     /// gc saw a key of generation `gen`.
     pub(crate) fn see_gen(&self, b: BucketNr, gen: u8) {
         if let Some(bucket) = self.0.get(b) {
@@ -409,7 +247,8 @@ impl BucketTable {
 
     /// Takes the bucket away from its content: next generation, young, one pin for the new owner.
     ///
-    /// Gives the pin, or `None` if [`Self::can_invalidate`] is not (any more) true. Allocator mutex held.
+    /// Gives the pin, or `None` if [`Self::can_invalidate`] is not (any more) true. Allocator mutex
+    /// held.
     pub(crate) fn invalidate(&self, b: BucketNr, marks_valid: bool) -> Option<BucketPin> {
         if !self.can_invalidate(b, marks_valid) {
             return None;
@@ -451,8 +290,8 @@ impl BucketTable {
         Some(BucketPin::new(&self.0, b))
     }
 
-    /// Pins the bucket a pointer leads to, unless the pointer is stale. Atomic: as long as the pin lives the
-    /// bucket is not given to somebody else.
+    /// Pins the bucket a pointer leads to, unless the pointer is stale. Atomic: as long as the pin
+    /// lives the bucket is not given to somebody else.
     pub(crate) fn pin_valid(&self, p: Ptr) -> Option<BucketPin> {
         let (nr, bucket) = self.0.of(p)?;
         bucket.update(|s| (s.gen() == p.gen()).then(|| s.with_pins(s.pins().saturating_add(1))))?;
@@ -476,7 +315,8 @@ impl BucketTable {
     }
 }
 
-/// A claim on a bucket: while it lives neither gc nor the allocator touches the bucket. Any context.
+/// A claim on a bucket: while it lives neither gc nor the allocator touches the bucket. Any
+/// context.
 pub(crate) struct BucketPin {
     /// `None` only in a pin that was turned into a number by [`BucketPin::into_nr`].
     table: Option<Arc<Table>>,

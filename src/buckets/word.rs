@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The two words of a bucket.
+//!
+//! C: `struct bucket` in `bcache.h`.
+
+use bcache_core::num::{
+    low_u16,
+    low_u32,
+    low_u8, //
+};
+use kernel::sync::atomic::{
+    Acquire,
+    Atomic,
+    Full, //
+};
+
+/// What gc knows of a bucket (C: `GC_MARK`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mark {
+    /// Nothing points into it.
+    Free,
+    /// Clean data only.
+    Reclaimable,
+    /// Some of its data is dirty.
+    Dirty,
+    /// A btree node, the uuids, priorities or journal.
+    Metadata,
+}
+
+impl Mark {
+    /// Its two bits.
+    const fn bits(self) -> u32 {
+        match self {
+            Self::Free => 0,
+            Self::Reclaimable => 1,
+            Self::Dirty => 2,
+            Self::Metadata => 3,
+        }
+    }
+
+    /// From the two lowest bits of `v`.
+    const fn from_bits(v: u32) -> Self {
+        match v & 3 {
+            0 => Self::Free,
+            1 => Self::Reclaimable,
+            2 => Self::Dirty,
+            _ => Self::Metadata,
+        }
+    }
+}
+
+/// The first word: pins in bits 0..32, gen 32..40, last_gc 40..48, prio 48..64.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct State(u64);
+
+impl State {
+    /// That of an unused bucket.
+    pub(super) const UNUSED: Self = Self(0);
+
+    pub(super) const fn pins(self) -> u32 {
+        low_u32(self.0)
+    }
+
+    /// Current generation.
+    pub(crate) const fn gen(self) -> u8 {
+        low_u8(self.0 >> 32)
+    }
+
+    /// The oldest generation that gc found in a key.
+    pub(crate) const fn last_gc(self) -> u8 {
+        low_u8(self.0 >> 40)
+    }
+
+    /// Priority.
+    pub(crate) const fn prio(self) -> u16 {
+        low_u16(self.0 >> 48)
+    }
+
+    pub(super) fn with_pins(self, pins: u32) -> Self {
+        Self((self.0 & !0xffff_ffff) | u64::from(pins))
+    }
+
+    pub(super) fn with_gen(self, gen: u8) -> Self {
+        Self((self.0 & !(0xff << 32)) | (u64::from(gen) << 32))
+    }
+
+    pub(super) fn with_last_gc(self, gen: u8) -> Self {
+        Self((self.0 & !(0xff << 40)) | (u64::from(gen) << 40))
+    }
+
+    pub(super) fn with_prio(self, prio: u16) -> Self {
+        Self((self.0 & !(0xffff << 48)) | (u64::from(prio) << 48))
+    }
+}
+
+/// The second word: mark in bits 0..2, bit 2 "was reclaimable when the running gc began", sectors
+/// used in the rest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct GcWord(u32);
+
+impl GcWord {
+    pub(super) const RECLAIMABLE_IN_GC: u32 = 1 << 2;
+    const SECTORS_SHIFT: u32 = 3;
+    const MAX_SECTORS: u32 = u32::MAX >> Self::SECTORS_SHIFT;
+
+    pub(super) fn new(mark: Mark, sectors: u32) -> Self {
+        Self(mark.bits() | (sectors.min(Self::MAX_SECTORS) << Self::SECTORS_SHIFT))
+    }
+
+    pub(super) fn mark(self) -> Mark {
+        Mark::from_bits(self.0)
+    }
+
+    pub(super) fn with_mark(self, mark: Mark) -> Self {
+        Self((self.0 & !3) | mark.bits())
+    }
+
+    pub(super) fn sectors(self) -> u32 {
+        self.0 >> Self::SECTORS_SHIFT
+    }
+
+    pub(super) fn add_sectors(self, n: u32) -> Self {
+        let sectors = self.sectors().saturating_add(n).min(Self::MAX_SECTORS);
+        Self((self.0 & ((1 << Self::SECTORS_SHIFT) - 1)) | (sectors << Self::SECTORS_SHIFT))
+    }
+
+    pub(super) fn has(self, bit: u32) -> bool {
+        self.0 & bit != 0
+    }
+
+    pub(super) fn with(self, bit: u32, on: bool) -> Self {
+        Self(if on { self.0 | bit } else { self.0 & !bit })
+    }
+}
+
+/// One bucket.
+pub(super) struct Bucket {
+    state: Atomic<u64>,
+    gc: Atomic<u32>,
+}
+
+impl Bucket {
+    /// An unused bucket of generation 0.
+    pub(super) fn new() -> Self {
+        Self {
+            state: Atomic::new(0),
+            gc: Atomic::new(0),
+        }
+    }
+
+    pub(super) fn state(&self) -> State {
+        State(self.state.load(Acquire))
+    }
+
+    /// Applies `f` until it takes; gives the state before, or `None` if `f` declined.
+    pub(super) fn update(&self, mut f: impl FnMut(State) -> Option<State>) -> Option<State> {
+        let mut old = self.state.load(Acquire);
+        loop {
+            let new = f(State(old))?;
+            match self.state.cmpxchg(old, new.0, Full) {
+                Ok(_) => return Some(State(old)),
+                Err(now) => old = now,
+            }
+        }
+    }
+
+    pub(super) fn gc(&self) -> GcWord {
+        GcWord(self.gc.load(Acquire))
+    }
+
+    /// As [`Self::update`] for the gc word.
+    pub(super) fn update_gc(&self, mut f: impl FnMut(GcWord) -> Option<GcWord>) -> Option<GcWord> {
+        let mut old = self.gc.load(Acquire);
+        loop {
+            let new = f(GcWord(old))?;
+            match self.gc.cmpxchg(old, new.0, Full) {
+                Ok(_) => return Some(GcWord(old)),
+                Err(now) => old = now,
+            }
+        }
+    }
+}
