@@ -242,11 +242,6 @@ impl Journal {
         }
     }
 
-    /// Number of the open entry.
-    pub(crate) fn current_seq(&self) -> u64 {
-        self.state.lock().seq
-    }
-
     /// Names the root in all entries written from now on; durable after [`Self::meta`].
     pub(crate) fn set_root(&self, key: Key, level: u16) {
         let mut st = self.state.lock();
@@ -307,8 +302,9 @@ impl CacheSet {
     pub(crate) fn journal_stop(&self) {
         let thread = self.journal.thread.lock().take();
         if thread.is_some() && !self.io_disabled() {
-            let seq = self.journal.current_seq();
-            if self.journal.flush_to(self, seq).is_err() {
+            // An entry of its own: all leaves are written, so it says that no older one is needed. Replaced keys
+            // are in no entry; a replay would undo them (and make written-back data dirty again).
+            if self.journal.meta(self, true).is_err() {
                 pr_err!("could not write the last journal entry\n");
             }
         }

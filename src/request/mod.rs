@@ -151,6 +151,9 @@ pub(crate) fn submit(dev: ArcBorrow<'_, CachedDev>, mut user: UserBio) {
             user.start_acct();
             dispatch(stay, user);
         }
+        // Looked at again: a device that lost dirty data with its set was disabled before the way through the
+        // cache was closed.
+        Route::Detached(_) if dev.flags.io_disable.get() => user.end(Status::IOERR),
         Route::Detached(pass) => {
             user.start_acct();
             detached::submit(dev, user, pass);
