@@ -207,8 +207,9 @@ fn add_disk(dev: &Arc<CachedDev>) -> Result {
         let disk = dev.disk.lock();
         let disk = disk.as_ref().ok_or(ENODEV)?;
         disk.add()?;
-        if let Err(e) = disk.link_holder(&dev.bdev) {
-            pr_err!("{}: no holder link: {:?}\n", dev.name, e);
+        match disk.link_holder(&dev.bdev) {
+            Ok(()) => drop(dev.flags.holder_linked.set()),
+            Err(e) => pr_err!("{}: no holder link: {:?}\n", dev.name, e),
         }
     }
     announce(dev);

@@ -43,6 +43,8 @@ pub(crate) struct DevFlags {
     pub(crate) freeing: Flag,
     /// The disk is visible (C: `running`).
     pub(crate) running: Flag,
+    /// The disk is linked with the backing device as its holder.
+    pub(crate) holder_linked: Flag,
     /// All I/O fails with EIO.
     pub(crate) io_disable: Flag,
     /// The backing device is a RAID on which partial stripe writes cost a read.
@@ -192,6 +194,7 @@ impl CachedDev {
             closing: Flag::new(false),
             freeing: Flag::new(false),
             running: Flag::new(false),
+            holder_linked: Flag::new(false),
             io_disable: Flag::new(false),
             partial_stripes_expensive: Flag::new(raid),
         };

@@ -67,7 +67,9 @@ pub(crate) fn free_dev(dev: &Arc<CachedDev>) {
     if dev.flags.running.get() {
         let disk = dev.disk.lock();
         if let Some(disk) = disk.as_ref() {
-            disk.unlink_holder(&dev.bdev);
+            if dev.flags.holder_linked.clear() {
+                disk.unlink_holder(&dev.bdev);
+            }
             disk.del();
         }
     }
