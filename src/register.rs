@@ -5,7 +5,7 @@
 use crate::{
     attach_op,
     cache_set::CacheSet,
-    cached_dev::CachedDev,
+    cached_dev::{CachedDev, MINORS},
     recovery,
     registry::{Lists, Registry},
     show::Shown,
@@ -95,6 +95,9 @@ fn register_path(registry: &Arc<Registry>, path: &[u8]) -> Result<(), Refused> {
     };
     read_super(&probe)?;
     let dev_t = probe.dev_t();
+    if is_own_disk(registry, dev_t) {
+        return refuse(EINVAL, "a bcache disk cannot be used as a whole, only its partitions");
+    }
     drop(probe);
     let bdev = match Bdev::open_exclusive(dev_t) {
         Ok(bdev) => bdev,
@@ -148,6 +151,13 @@ fn read_super(bdev: &Arc<Bdev>) -> Result<(SbPage, KBox<Superblock>), Refused> {
         return refuse(ENOMEM, NO_MEMORY);
     };
     Ok((page, sb))
+}
+
+/// Whether a device is one of our disks. Its directory has an entry `bcache` (that of its backing device), so that
+/// nothing can be registered on it; C finds out with a warning.
+fn is_own_disk(registry: &Registry, dev: block::DevT) -> bool {
+    let (major, minor) = dev.split();
+    major == registry.major.number() && minor % MINORS == 0
 }
 
 fn is_registered(registry: &Registry, dev: block::DevT) -> bool {

@@ -10,7 +10,10 @@ use super::leaf::{
     LeafState, //
 };
 use crate::cache_set::CacheSet;
-use bcache_core::num;
+use bcache_core::{
+    num,
+    text::BsetStats, //
+};
 use bcache_kernel::{
     shrinker::{
         Shrink,
@@ -97,6 +100,38 @@ impl CacheSet {
             let keys = n.keys.len().saturating_add(n.pending.len());
             sum.saturating_add(num::u64_from_usize(keys).saturating_mul(24))
         })
+    }
+
+    /// What is in memory and what of it is on disk (sysfs `bset_tree_stats`). Sets on disk are merged
+    /// when they are read, and there are no search trees over them. May sleep.
+    pub(crate) fn btree_set_stats(&self) -> BsetStats {
+        let mut stats = BsetStats::default();
+        let bytes = |words: usize| num::u64_from_usize(words).saturating_mul(8);
+        for nodes in &self.btree.structure.lock().levels {
+            for node in nodes {
+                stats.nodes = stats.nodes.saturating_add(1);
+                stats.sets_written = stats.sets_written.saturating_add(1);
+                let words = node.children.len().saturating_mul(3);
+                stats.bytes_written = stats.bytes_written.saturating_add(bytes(words));
+            }
+        }
+        let Some(index) = self.btree.index() else {
+            return stats;
+        };
+        for leaf in index.iter() {
+            stats.nodes = stats.nodes.saturating_add(1);
+            let LeafState::Loaded(n) = &*leaf.state.read() else {
+                continue;
+            };
+            let new = bytes(n.pending.words());
+            stats.sets_written = stats.sets_written.saturating_add(1);
+            stats.sets_unwritten = stats.sets_unwritten.saturating_add(u64::from(new != 0));
+            stats.bytes_unwritten = stats.bytes_unwritten.saturating_add(new);
+            let all = bytes(n.keys.words());
+            let old = all.saturating_sub(new);
+            stats.bytes_written = stats.bytes_written.saturating_add(old);
+        }
+        stats
     }
 
     pub(super) fn shrinker_start(self: &Arc<Self>) -> Result {

@@ -113,6 +113,11 @@ impl SysfsObject for Internal {
         ),
         timed!(c"btree_read_max_duration_us", read, max_duration(US)),
         timed!(c"btree_read_last_ms", read, last, MS),
+        Attr::ro(c"bset_tree_stats", |o, b| {
+            fmt::whole(b, &o.0.btree_set_stats())
+        }),
+        // Leaves are found by searching an array: there are no hash chains.
+        ro_num!(c"btree_cache_max_chain", |_o| 0u32),
         Attr::wo(
             c"prune_cache",
             store!(|o, text| {

@@ -6,48 +6,60 @@
 quiet_udev
 cache=$(disk cache) back=$(disk back) other=$(disk other)
 
+# lower_part: a partition of the lower disk, made anew
+lower_part() {
+	local disk
+	disk=$(bcache_of "$back") && within 10 test -b "$disk" || return
+	parted -s "$disk" mklabel msdos mkpart primary 2048s 131071s
+	within 10 test -b "${disk}p1" && echo "${disk}p1"
+}
+
 format_backing "$back"
 register "$back"
-lower=$(bcache_of "$back")
-ok "lower disk" test -b "$lower"
+disk=$(bcache_of "$back")
+within 10 test -b "$disk"
+format_backing "$disk"
+is "a whole bcache disk as backing device" "$(errno_of "$disk" $SYSFS/register)" EINVAL
+ok "the log says why" dmesg_says "a bcache disk cannot be used as a whole"
+format_cache "$disk" --bucket 16384
+is "a whole bcache disk as cache" "$(errno_of "$disk" $SYSFS/register)" EINVAL
+ok "nobody holds it" can_claim "$disk"
+wipefs -qa "$disk"
 
-format_backing "$lower"
-ok "a backing device on bcache" register "$lower"
-upper=$(bcache_of "$lower")
-ok "upper disk" within 10 test -b "$upper"
+part=$(lower_part)
+format_backing "$part"
+ok "a backing device on a partition of bcache" register "$part"
+upper=$(bcache_of "$part")
+ok "its disk" within 10 test -b "$upper"
 format_cache "$cache" --bucket 16384
-ok "cache" register "$cache"
-ok "attach the upper one" put "$(set_uuid "$cache")" "$(sysdir "$lower")/attach"
+ok "a cache" register "$cache"
+ok "attach the upper one" put "$(set_uuid "$cache")" "$(sysdir "$part")/attach"
 ok "attach the lower one to the same set" put "$(set_uuid "$cache")" "$(sysdir "$back")/attach"
-put writeback "$(sysdir "$lower")/cache_mode"
+put writeback "$(sysdir "$part")/cache_mode"
 put writeback "$(sysdir "$back")/cache_mode"
-fio_verify "verify on the upper disk" "$upper" --rw=randwrite --bs=16k --size=16M --iodepth=8
-ok "the upper one stops" put 1 "$(sysdir "$lower")/stop"
-ok "and gives the lower one free" within 30 can_claim "$lower"
+fio_verify "verify on the upper disk" "$upper" --rw=randwrite --bs=16k --size=8M --iodepth=8
+put 1 "$(sysdir "$part")/stop"
+ok "the upper one stops and gives the partition free" within 30 can_claim "$part"
 ok "all stop" stop_all
 
-ok "again" register "$cache" "$back"
-lower=$(bcache_of "$back")
-ok "the lower disk is back" within 10 test -b "$lower"
-ok "the upper one too" register "$lower"
-ok "its disk is back" within 10 test -b "$(bcache_of "$lower")"
+ok "the lower one again" register "$cache" "$back"
+ok "its partition is back" within 10 test -b "$part"
+ok "the upper one again" register "$part"
+ok "its disk is back" within 10 test -b "$(bcache_of "$part")"
 put 1 "$(sysdir "$back")/stop"
 sleep 1
-ok "stop below first: all stop all the same" stop_all
+ok "stopped from below: all stop all the same" stop_all
 
-wipefs -qa "$back"
 format_backing "$back"
 register "$back"
-lower=$(bcache_of "$back")
-within 10 test -b "$lower"
-format_cache "$lower" --bucket 16384
-ok "a cache on bcache" register "$lower"
+part=$(lower_part)
+format_cache "$part" --bucket 16384
+ok "a cache on a partition of bcache" register "$part"
 format_backing "$other"
 ok "a backing device for it" register "$other"
-ok "attach" put "$(set_uuid "$lower")" "$(sysdir "$other")/attach"
-upper=$(bcache_of "$other")
+ok "attach" put "$(set_uuid "$part")" "$(sysdir "$other")/attach"
 put writeback "$(sysdir "$other")/cache_mode"
-fio_verify "verify" "$upper" --rw=randwrite --bs=16k --size=16M --iodepth=8
+fio_verify "verify" "$(bcache_of "$other")" --rw=randwrite --bs=16k --size=8M --iodepth=8
 ok "all stop in the end" stop_all
 ok "the module unloads" unload
 done_testing
