@@ -9,6 +9,6 @@ udevadm control --stop-exec-queue
 cache=$(disk cache) back=$(disk back)
 format_cache "$cache" --bucket 8192
 format_backing "$back"
-adopt python3 "$(dirname "$0")/lib_bad_superblock.py" "$cache" "$back" "${SEED:-2026}" "${COUNT:-150}"
+adopt python3 "$(dirname "$0")/lib_bad_superblock.py" "$cache" "$back" "${SEED:-2026}" "${COUNT:-100}"
 ok "the module unloads" unload
 done_testing
