@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 quiet_udev
 cache=$(disk cache) back=$(disk back)
-dev=$(start_pair "$cache" "$back" --bucket 32768)
+dev=$(start_pair "$cache" "$back" --bucket 8192)
 set_dir=$SYSFS/$(set_uuid "$cache")
 internal=$set_dir/internal
 show() {
