@@ -14,9 +14,14 @@ build() {
 	LAB_KDIR=$dir/build lab_in "$(lab_tree)" nice -n "${LAB_NICE:-0}" /bcache/scripts/labkit/tree-debug-kernel.sh "$src" "/lab/kernel/debug-$key/image.part"
 }
 
+[ "$(cat "$BCACHE_LAB/kernel/debug/version" 2>/dev/null)" != "$key" ] || exit 0
 mkdir -p "$dir" "$BCACHE_LAB/lock"
 exec 9>"$BCACHE_LAB/lock/debug-kernel"
 flock -n 9 || {
+	if [ -e "$BCACHE_LAB/kernel/debug/kdir" ]; then
+		say "another process builds a new debug kernel; the one before serves meanwhile"
+		exit 0
+	fi
 	say "another process builds the debug kernel; waiting for it"
 	flock 9
 }

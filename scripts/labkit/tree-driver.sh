@@ -4,6 +4,8 @@
 #   tree-driver.sh FOLDER RELEASE INITRD      FOLDER/modules holds the module tree; FOLDER/initrd is made
 set -eu
 dir=$1 kver=$2 initrd=$3
+# As `make install` does: most of a module is debug information.
+find "$dir/modules" -name bcache.ko -exec strip --strip-debug {} +
 depmod -b "$dir/modules" "$kver"
 cd "$dir/modules/lib/modules/$kver"
 rm -rf kernel modules.alias modules.builtin modules.builtin.modinfo modules.dep modules.symbols modules.softdep.bin modules.order
