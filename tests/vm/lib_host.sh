@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# What the tests that run on the host share: one guest after the other with the same disks. Needs $VM and $TMPDIR.
+set -u
+here=$(dirname "${BASH_SOURCE[0]}")
+disks=()
+_passed=0
+_failed=0
+_steps=0
+echo "KTAP version 1"
+
+# use_disks NAME=SIZE...: disks that persist
+use_disks() {
+	local d
+	for d; do
+		truncate -s "${d#*=}" "$TMPDIR/${d%%=*}"
+		disks+=(--disk "${d%%=*}=$TMPDIR/${d%%=*}")
+	done
+}
+
+# report NAME RC LOG: one result per guest; what the guest said is shown as comments
+report() {
+	_steps=$((_steps + 1))
+	sed 's/^/#   /' "$3"
+	if [ "$2" = 0 ]; then
+		_passed=$((_passed + 1))
+		echo "ok $_steps $1"
+	else
+		_failed=$((_failed + 1))
+		echo "not ok $_steps $1"
+	fi
+}
+
+# guest DRIVER FILE ARGS...: runs a guest; its folder $OUT is $TMPDIR/out
+guest() {
+	local driver=$1
+	shift
+	"$VM" run --driver "$driver" --timeout "${limit:-120}" --out "$TMPDIR/out" --with "$here/lib.sh" \
+		--with "$here/lib_crash_writer.py" "${disks[@]}" "$@"
+}
+
+# step DRIVER STEP...: a guest that ends by itself; nothing goes on after a failure
+step() {
+	local log=$TMPDIR/step.log rc=0 driver=$1 start=$SECONDS
+	shift
+	guest "$driver" "$here/lib_interchange.sh" "$@" >"$log" 2>&1 || rc=$?
+	report "$driver: $* ($((SECONDS - start)) s)" "$rc" "$log"
+	[ "$rc" = 0 ] || finish
+}
+
+# killed_step DRIVER STEP...: the last step is write=SEED; the guest is killed in the middle of it
+killed_step() {
+	local log=$TMPDIR/step.log vm qemu rc=0 driver=$1 start=$SECONDS
+	shift
+	rm -f "$TMPDIR/out/writing"
+	guest "$driver" "$here/lib_interchange.sh" "$@" >"$log" 2>&1 &
+	vm=$!
+	until [ -e "$TMPDIR/out/writing" ] || ! kill -0 "$vm" 2>/dev/null; do
+		sleep 0.1
+	done
+	sleep "$((1 + RANDOM % 3)).$((RANDOM % 10))"
+	for qemu in $(pgrep -P "$vm" -f qemu-system); do
+		kill -KILL "$qemu"
+	done
+	wait "$vm" || rc=$?
+	# 98: the guest died; it must not have found a mistake before.
+	if [ "$rc" = 98 ] && [ -e "$TMPDIR/out/writing" ] && ! grep -q '^not ok' "$log"; then
+		rc=0
+	fi
+	report "$driver: $*, killed ($((SECONDS - start)) s, $(wc -l <"$TMPDIR/out/log") lines)" "$rc" "$log"
+	[ "$rc" = 0 ] || finish
+}
+
+# finish: prints the plan; exits
+finish() {
+	echo "1..$_steps"
+	echo "# Totals: pass:$_passed fail:$_failed"
+	[ "$_failed" = 0 ] && [ "$_passed" -gt 0 ]
+	exit
+}

@@ -1,0 +1,92 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The guest's part of interchange.sh and interchange_crash.sh: does the steps named in its arguments, in this order.
+# STEP or STEP=VALUE; disks: cache, back. $OUT/log is the crash writer's log.
+# shellcheck disable=SC2317
+. "$(dirname "$0")/lib.sh"
+quiet_udev
+cache=$(disk cache) back=$(disk back)
+writer_py=$(dirname "$0")/lib_crash_writer.py
+blocks=8192
+dev=/dev/bcache0
+dir=$(sysdir "$back")
+
+# tune: dirty data comes to be and stays
+tune() {
+	put writeback "$dir/cache_mode" && put 0 "$dir/sequential_cutoff" && put 40 "$dir/writeback_percent" &&
+		no_congestion "$dir"
+}
+# drained: nothing is dirty
+drained() {
+	[ "$(dirty_bytes "$back")" = 0 ] && [ "$(state "$back")" = clean ]
+}
+# fio_area SEED AREA OPTION...: the same writes for the same seed; area A or B, 24 MiB each
+fio_area() {
+	local seed=$1 offset=0
+	[ "$2" = A ] || offset=24m
+	shift 2
+	fio --name=area --filename="$disk" --direct=1 --ioengine=libaio --rw=randwrite --bsrange=4k-64k --iodepth=16 \
+		--offset="$offset" --size=24m --randseed="$seed" --verify=crc32c --verify_header_seed=1 --verify_fatal=1 --output-format=terse "$@"
+}
+# raw: the backing device behind its superblock, seen without bcache
+raw() {
+	dmsetup create raw --table "0 $(($(blockdev --getsz "$back") - 16)) linear $back 16" &&
+		disk=/dev/mapper/raw
+}
+
+disk=$dev
+for step; do
+	value=${step#*=}
+	case $step in
+	format=*)
+		ok "$DRIVER: format, register, attach" start_pair "$cache" "$back" --bucket "$value"
+		ok "tune" tune
+		;;
+	open)
+		# udev may have been faster.
+		ok "$DRIVER: register" sh -c "echo $back >$SYSFS/register_quiet; echo $cache >$SYSFS/register_quiet"
+		ok "the disk is there" within 30 test -b $dev
+		ok "attached" within 10 attached "$back"
+		ok "tune" tune
+		note "$(dmesg | grep 'journal replay' | tail -n 1) dirty $(cat "$dir/dirty_data") state $(state "$back")"
+		;;
+	hold)
+		put 0 "$dir/writeback_running"
+		;;
+	fill=*) ok "fill area ${value#*:} with seed ${value%:*}" fio_area "${value%:*}" "${value#*:}" --do_verify=0 ;;
+	verify=*) ok "area ${value#*:} holds seed ${value%:*}" fio_area "${value%:*}" "${value#*:}" --verify_only ;;
+	differs=*) fails "area ${value#*:} does not hold seed ${value%:*}" fio_area "${value%:*}" "${value#*:}" --verify_only ;;
+	dirty) ok "there is dirty data" test "$(dirty_bytes "$back")" -gt 1000000 ;;
+	check) ok "all that was synced is there" python3 "$writer_py" settle "$disk" "$OUT/log" $blocks ;;
+	drain)
+		put 1 "$dir/writeback_running"
+		put 0 "$dir/writeback_percent"
+		ok "dirty data drains" within 60 drained
+		put 1 "$dir/detach"
+		ok "detached" within 30 sh -c "! test -e $dir/cache"
+		is "state" "$(state "$back")" "no cache"
+		;;
+	attach)
+		ok "attach" put "$(set_uuid "$cache")" "$dir/attach"
+		ok "tune" tune
+		;;
+	stop) ok "stop" stop_all 60 ;;
+	raw) ok "the backing device alone" raw ;;
+	write=*)
+		# Slow enough writeback that there is always some, fast enough that it meets the writer.
+		put 1 "$dir/writeback_percent"
+		put 0 "$dir/writeback_delay"
+		put 1 "$SYSFS/$(set_uuid "$cache")/internal/gc_always_rewrite"
+		note "writing"
+		python3 "$writer_py" write $dev "$OUT/log" $blocks 100000000 "$value" &
+		touch "$OUT/writing"
+		while sleep 0.7; do
+			put 1 "$SYSFS/$(set_uuid "$cache")/internal/trigger_gc"
+		done
+		;;
+	esac
+	[ $_failed = 0 ] || break
+done
+ok "the log has no complaint" sh -c '! dmesg | grep -iE "bcache.*(error|inconsisten|corrupt|bad|cannot)"'
+[ $_failed = 0 ] || dmesg | grep -i bcache | tail -n 20
+done_testing
