@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# host: --timeout 300
+# host: --timeout 400
 # The guest is killed in the middle of writes, then the other driver opens what is left: everything that had been synced is
 # there, through the cache, and on the backing device alone once it is written back.
 . "$(dirname "$0")/lib_host.sh"

@@ -18,14 +18,15 @@ use_disks() {
 	done
 }
 
-# report NAME RC LOG: one result per guest; what the guest said is shown as comments
+# report NAME RC LOG: one result per guest; what it said is shown as comments, in full after a failure
 report() {
 	_steps=$((_steps + 1))
-	sed 's/^/#   /' "$3"
 	if [ "$2" = 0 ]; then
+		sed -n 's/^\(ok\|not ok\|#\) /#   &/p' "$3"
 		_passed=$((_passed + 1))
 		echo "ok $_steps $1"
 	else
+		sed 's/^/#   /' "$3"
 		_failed=$((_failed + 1))
 		echo "not ok $_steps $1"
 	fi
@@ -35,7 +36,7 @@ report() {
 guest() {
 	local driver=$1
 	shift
-	"$VM" run --driver "$driver" --timeout "${limit:-120}" --out "$TMPDIR/out" --with "$here/lib.sh" \
+	"$VM" run --driver "$driver" --timeout "${limit:-240}" --out "$TMPDIR/out" --with "$here/lib.sh" \
 		--with "$here/lib_crash_writer.py" "${disks[@]}" "$@"
 }
 
@@ -50,17 +51,19 @@ step() {
 
 # killed_step DRIVER STEP...: the last step is write=SEED; the guest is killed in the middle of it
 killed_step() {
-	local log=$TMPDIR/step.log vm qemu rc=0 driver=$1 start=$SECONDS
+	local log=$TMPDIR/step.log vm qemu rc=0 driver=$1 start=$SECONDS before=0
 	shift
 	rm -f "$TMPDIR/out/writing"
+	[ ! -e "$TMPDIR/out/log" ] || before=$(wc -l <"$TMPDIR/out/log")
 	guest "$driver" "$here/lib_interchange.sh" "$@" >"$log" 2>&1 &
 	vm=$!
-	until [ -e "$TMPDIR/out/writing" ] || ! kill -0 "$vm" 2>/dev/null; do
+	until [ -e "$TMPDIR/out/writing" ] && [ "$(wc -l <"$TMPDIR/out/log")" -gt $((before + 500)) ]; do
+		kill -0 "$vm" 2>/dev/null || break
 		sleep 0.1
 	done
-	sleep "$((1 + RANDOM % 3)).$((RANDOM % 10))"
-	for qemu in $(pgrep -P "$vm" -f qemu-system); do
-		kill -KILL "$qemu"
+	sleep "$((RANDOM % 3)).$((RANDOM % 10))"
+	for qemu in $(pgrep -f "file=$TMPDIR/cache,"); do
+		[ "$(cat "/proc/$qemu/comm")" != qemu-system-x86 ] || kill -KILL "$qemu"
 	done
 	wait "$vm" || rc=$?
 	# 98: the guest died; it must not have found a mistake before.

@@ -79,6 +79,7 @@ for step; do
 		put 1 "$SYSFS/$(set_uuid "$cache")/internal/gc_always_rewrite"
 		note "writing"
 		python3 "$writer_py" write $dev "$OUT/log" $blocks 100000000 "$value" &
+		within 30 test -s "$OUT/log"
 		touch "$OUT/writing"
 		while sleep 0.7; do
 			put 1 "$SYSFS/$(set_uuid "$cache")/internal/trigger_gc"
