@@ -13,7 +13,6 @@ for driver in c rust; do
 	guest $driver --with "$here/../fixtures/cache_running_128M.img.gz" --with "$here/../fixtures/cache_stopped_128M.img.gz" \
 		--with "$here/../fixtures/bdev_first8k.bin" --with "$here/lib_sysfs.py" "$here/lib_compare.sh" >"$TMPDIR/$driver.log" 2>&1 || rc=$?
 	report "$driver: transcript and images" "$rc" "$TMPDIR/$driver.log"
-	disks=()
 	rm -f "$TMPDIR"/{cache,back,fixback_running,fixback_stopped,running,stopped}
 done
 

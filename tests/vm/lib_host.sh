@@ -9,10 +9,12 @@ _failed=0
 _steps=0
 echo "KTAP version 1"
 
-# use_disks NAME=SIZE...: disks that persist
+# use_disks NAME=SIZE...: empty disks that persist from here on
 use_disks() {
 	local d
+	disks=()
 	for d; do
+		rm -f "$TMPDIR/${d%%=*}"
 		truncate -s "${d#*=}" "$TMPDIR/${d%%=*}"
 		disks+=(--disk "${d%%=*}=$TMPDIR/${d%%=*}")
 	done

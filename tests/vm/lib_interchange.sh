@@ -30,8 +30,7 @@ fio_area() {
 }
 # raw: the backing device behind its superblock, seen without bcache
 raw() {
-	dmsetup create raw --table "0 $(($(blockdev --getsz "$back") - 16)) linear $back 16" &&
-		disk=/dev/mapper/raw
+	dmsetup create raw --table "0 $(($(blockdev --getsz "$back") - 16)) linear $back 16"
 }
 
 disk=$dev
@@ -71,7 +70,10 @@ for step; do
 		ok "tune" tune
 		;;
 	stop) ok "stop" stop_all 60 ;;
-	raw) ok "the backing device alone" raw ;;
+	raw)
+		ok "the backing device alone" raw
+		disk=/dev/mapper/raw
+		;;
 	write=*)
 		# Slow enough writeback that there is always some, fast enough that it meets the writer.
 		put 1 "$dir/writeback_percent"
