@@ -96,7 +96,10 @@ fn register_path(registry: &Arc<Registry>, path: &[u8]) -> Result<(), Refused> {
     read_super(&probe)?;
     let dev_t = probe.dev_t();
     if is_own_disk(registry, dev_t) {
-        return refuse(EINVAL, "a bcache disk cannot be used as a whole, only its partitions");
+        return refuse(
+            EINVAL,
+            "a bcache disk cannot be used as a whole, only its partitions",
+        );
     }
     drop(probe);
     let bdev = match Bdev::open_exclusive(dev_t) {
