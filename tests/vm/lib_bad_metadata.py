@@ -192,9 +192,10 @@ def journal_cases(i):
     yield "journal: needs entries that are gone", "fail", lambda: i.jset(32, 0)
     yield "journal: needs later entries", "fail", lambda: i.jset(32, s + 1)
     yield "journal: needs entry 2^64 - 1", "fail", lambda: i.jset(32, ONES)
-    yield "journal: gap before the newest", "fail", lambda: (i.jset(32, s), i.jset(16, s + 5))
-    yield "journal: entry 2^64 - 1", "fail", lambda: (i.jset(32, ONES), i.jset(16, ONES))
-    yield "journal: entry 2^64 - 2", "fail", lambda: (i.jset(32, ONES - 1), i.jset(16, ONES - 1))
+    # A bucket of the journal ends where the numbers do not go on: what comes then is of an earlier round.
+    yield "journal: gap before the newest", "any", lambda: (i.jset(32, s), i.jset(16, s + 5))
+    yield "journal: entry 2^64 - 1", "any", lambda: (i.jset(32, ONES), i.jset(16, ONES))
+    yield "journal: entry 2^64 - 2", "any", lambda: (i.jset(32, ONES - 1), i.jset(16, ONES - 1))
     yield "journal: entry 0", "any", lambda: (i.jset(32, 0), i.jset(16, 0))
     yield "journal: all entries have one number", "any", lambda: [
         (i.p(at + 16, s), i.p(at + 32, s), i.seal_jset(at)) for _, at in i.entries[-30:]]

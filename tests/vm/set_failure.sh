@@ -13,8 +13,19 @@ dmsetup create fragile --table "$linear"
 fragile=/dev/mapper/fragile
 dm=$(readlink -f $fragile)
 
+# dirty_above DEV BYTES
+dirty_above() {
+	[ "$(dirty_bytes "$1")" -gt "$2" ]
+}
+
+# written_above DISK SECTORS
+written_above() {
+	[ "$(awk '{ print $7 }' "/sys/block/$(basename "$1")/stat")" -gt "$2" ]
+}
+
 one_round() {
 	local bdev dir uuid start
+	stop_all 20
 	wipefs -qa "$back"
 	bdev=$(start_pair $fragile "$back" --bucket 65536) || { echo "no device"; return 1; }
 	dir=$(sysdir "$back")
@@ -23,10 +34,15 @@ one_round() {
 	put 0 "$dir/sequential_cutoff"
 	put 1 "$dir/writeback_rate_update_seconds"
 	put 0 "$dir/writeback_delay"
+	no_congestion "$dir"
 	[ "$1" = clean ] && put writethrough "$dir/cache_mode"
 	fio --name=load --filename="$bdev" --direct=1 --ioengine=libaio --rw=randrw --bs=4k-32k --iodepth=8 --size=200M \
 		--time_based --runtime=60 --continue_on_error=none --output-format=terse >/dev/null 2>&1 &
-	sleep 1.5
+	if [ "$1" = dirty ]; then
+		within 20 dirty_above "$back" 500000 || { echo "nothing dirty"; return 1; }
+	else
+		within 20 written_above "$bdev" 1000 || { echo "nothing written"; return 1; }
+	fi
 	put 1 "$SYSFS/$uuid/internal/trigger_gc"
 	dmsetup suspend --noflush fragile && dmsetup load fragile --table "0 $size error" && dmsetup resume fragile
 	start=$SECONDS
