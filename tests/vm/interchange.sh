@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# manual
 # host: --timeout 400
 # A cache set goes from the C driver to this one and back, with a clean stop each time: what either has acknowledged, dirty
 # in the cache or not, the other reads; then the other writes it all back, and the backing device alone holds it.

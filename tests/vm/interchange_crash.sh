@@ -9,4 +9,6 @@ use_disks cache=128M back=64M
 killed_step c format=16384 write=1
 killed_step rust open check drain check attach check write=2
 killed_step c open check write=3
+killed_step rust open check write=4
+step c open check drain check stop raw check
 finish
