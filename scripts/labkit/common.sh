@@ -9,7 +9,7 @@ export BCACHE_LAB
 
 # shellcheck disable=SC2034
 # What the host itself must have; everything else lives in the trees that mmdebstrap makes.
-LAB_HOST_NEEDS=(qemu-system-x86 mmdebstrap make util-linux ca-certificates git shellcheck)
+LAB_HOST_NEEDS=(mmdebstrap make util-linux ca-certificates git shellcheck)
 
 # The Debian 13 tree that compiles. A change of this list makes a new tree.
 LAB_TREE_PACKAGES=(
@@ -24,6 +24,10 @@ LAB_GUEST_PACKAGES=(
 	bc bcache-tools blktrace bsdextrautils busybox-static cryptsetup-bin dmsetup e2fsprogs fdisk file fio gawk iproute2 jq kmod
 	lvm2 mdadm parted procps psmisc python3-minimal strace udev util-linux xfsprogs
 )
+
+# The emulator. The host's own may be too old: before 8.1 a processor of QEMU can go on with instructions that another
+# one has just patched, which a booting kernel does a lot ("Oops: int3", or a processor that hangs).
+LAB_QEMU_PACKAGES=(qemu-system-x86)
 
 # What draws the picture of the demo.
 LAB_PLOT_PACKAGES=(fonts-dejavu-core gnuplot-nox)
@@ -73,16 +77,20 @@ lab_once() {
 	)
 }
 
-lab_tree() {
-	local key
-	key=$(printf '%s\n' "${LAB_TREE_PACKAGES[@]}" | sha256sum | cut -c1-12)
-	echo "$BCACHE_LAB/tree-trixie-$key"
+# lab_tree_of NAME PACKAGE...: where the tree with these packages is
+lab_tree_of() {
+	local name=$1
+	shift
+	echo "$BCACHE_LAB/tree-$name-$(printf '%s\n' "$@" | sha256sum | cut -c1-12)"
 }
-
+lab_tree() {
+	lab_tree_of trixie "${LAB_TREE_PACKAGES[@]}"
+}
 lab_plot_tree() {
-	local key
-	key=$(printf '%s\n' "${LAB_PLOT_PACKAGES[@]}" | sha256sum | cut -c1-12)
-	echo "$BCACHE_LAB/tree-plot-$key"
+	lab_tree_of plot "${LAB_PLOT_PACKAGES[@]}"
+}
+lab_qemu_tree() {
+	lab_tree_of qemu "${LAB_QEMU_PACKAGES[@]}"
 }
 
 # lab_in TREE COMMAND...: runs COMMAND as root inside TREE, in namespaces of its own. The lab is /lab there, the

@@ -10,7 +10,7 @@ if [ ! -e "$answer" ]; then
 	mkdir -p "$BCACHE_LAB/kvm"
 	say "probing KVM (at most 12 s, once per boot of this host)"
 	word=no
-	if timeout -s KILL 12 qemu-system-x86_64 -M q35,accel=kvm -cpu host -m 512M -nodefaults -no-user-config -display none -no-reboot \
+	if timeout -s KILL 12 "$LAB_KIT/qemu.sh" -M q35,accel=kvm -cpu host -m 512M -nodefaults -no-user-config -display none -no-reboot \
 		-serial stdio -kernel "$1" -append "console=ttyS0 panic=-1" </dev/null 2>/dev/null | grep -qa 'Kernel panic'; then
 		word=yes
 	fi
