@@ -82,6 +82,8 @@ pub(crate) fn free_dev(dev: &Arc<CachedDev>) {
     dev.gate.wait_idle();
     let disk = dev.disk.lock().take();
     drop(disk);
+    // Not with the last reference, which may go later: who registers the device again expects the same disk.
+    dev.minor.give_back();
     dev.bdev.close_sync();
     let dirs = dev.sysfs.lock().take();
     drop(dirs);

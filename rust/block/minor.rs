@@ -11,6 +11,10 @@ use kernel::{
     new_mutex,
     prelude::*,
     sync::{
+        atomic::{
+            AtomicFlag,
+            Full, //
+        },
         Arc,
         Mutex, //
     }, //
@@ -105,6 +109,7 @@ impl MinorIds {
                 return Ok(MinorId {
                     ids: self.clone(),
                     index,
+                    held: AtomicFlag::new(true),
                 });
             }
             base += u64::BITS;
@@ -113,25 +118,34 @@ impl MinorIds {
     }
 }
 
-/// The number of one disk; free again on drop. Process context.
+/// The number of one disk; free again after [`MinorId::give_back`], or on drop. Process context.
 pub struct MinorId {
     ids: Arc<MinorIds>,
     index: u32,
+    held: AtomicFlag,
 }
 
 impl MinorId {
-    /// `N` of `bcacheN`.
+    /// `N` of `bcacheN`; another disk may have the number too once it was given back.
     pub fn index(&self) -> u32 {
         self.index
     }
-}
 
-impl Drop for MinorId {
-    fn drop(&mut self) {
+    /// Lets the next disk have the number. The disk that had it must be deleted. May sleep.
+    pub fn give_back(&self) {
+        if !self.held.xchg(false, Full) {
+            return;
+        }
         let mut used = self.ids.used.lock();
         let word = usize::try_from(self.index / u64::BITS).ok();
         if let Some(word) = word.and_then(|w| used.get_mut(w)) {
             *word &= !(1u64 << (self.index % u64::BITS));
         }
+    }
+}
+
+impl Drop for MinorId {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
