@@ -11,9 +11,12 @@ use crate::{
     flag::Flag,
     writeback::Writeback, //
 };
-use bcache_core::ondisk::{
-    superblock::BdevState,
-    uuid::Uuid, //
+use bcache_core::{
+    ondisk::{
+        superblock::BdevState,
+        uuid::Uuid, //
+    },
+    state::bdev::BdevEvent, //
 };
 use bcache_kernel::gate::Gate;
 use kernel::{
@@ -91,10 +94,12 @@ impl Attachment {
         }
         let state = self.dev.state();
         if state != BdevState::Dirty {
-            self.dev.set_state(BdevState::Dirty).inspect_err(|_| {
-                // The next one has to write it, too.
-                self.dev.sb.update_in_memory(|sb| sb.set_state(state));
-            })?;
+            self.dev
+                .change_state(BdevEvent::FirstDirty)
+                .inspect_err(|_| {
+                    // The next one has to write it, too.
+                    self.dev.sb.update_in_memory(|sb| sb.set_state(state));
+                })?;
         }
         self.wb.has_dirty.set();
         self.wake_writeback();
@@ -111,7 +116,7 @@ impl Attachment {
     pub(crate) fn mark_clean(&self) -> Result {
         let _state = self.wb.state_lock.lock();
         self.wb.has_dirty.clear();
-        self.dev.set_state(BdevState::Clean)
+        self.dev.change_state(BdevEvent::AllClean)
     }
 
     /// The writeback thread's last word while detaching: the device leaves its set on disk. `flushed` is
@@ -122,10 +127,9 @@ impl Attachment {
     pub(crate) fn writeback_is_through(&self, flushed: bool) {
         let state = self.wb.state_lock.lock();
         if flushed || !self.wb.has_dirty.get() {
-            let detached = self.dev.sb.update(|sb| {
-                sb.set_uuid = Uuid::NIL;
-                sb.set_state(BdevState::None);
-            });
+            let detached = self
+                .dev
+                .change_state_with(BdevEvent::Detached, |sb| sb.set_uuid = Uuid::NIL);
             if detached.is_err() {
                 pr_err!(
                     "{}: could not write the superblock at detach\n",

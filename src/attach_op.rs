@@ -9,13 +9,18 @@ use crate::{
     attach::Attachment,
     cache_set::CacheSet,
     cached_dev::CachedDev,
+    registry::Lists,
     show::Shown,
+    stacking,
     status,
     sysfs, //
 };
-use bcache_core::ondisk::{
-    superblock::BdevState,
-    uuid::Uuid, //
+use bcache_core::{
+    ondisk::{
+        superblock::BdevState,
+        uuid::Uuid, //
+    },
+    state::bdev::{self, AttachAs, BdevEvent}, //
 };
 use kernel::{
     prelude::*,
@@ -31,12 +36,17 @@ use kernel::{
 ///
 /// `ENOENT` if it is another set, or the device is dirty and unknown to the set; `EINVAL` if the device cannot
 /// be attached; `ENOMEM`, `EIO`.
-pub(crate) fn attach(dev: &Arc<CachedDev>, set: &Arc<CacheSet>, wanted: Option<&Uuid>) -> Result {
+pub(crate) fn attach(
+    lists: &Lists,
+    dev: &Arc<CachedDev>,
+    set: &Arc<CacheSet>,
+    wanted: Option<&Uuid>,
+) -> Result {
     let named = dev.sb.with(|sb| sb.set_uuid);
     if *wanted.unwrap_or(&named) != set.set_uuid {
         return Err(ENOENT);
     }
-    check(dev, set)?;
+    check(lists, dev, set)?;
     let (inode, new_slot) = take_slot(dev, set)?;
     let undo_slot = ScopeGuard::new(|| {
         if new_slot {
@@ -89,8 +99,8 @@ pub(crate) fn attach(dev: &Arc<CachedDev>, set: &Arc<CacheSet>, wanted: Option<&
     Ok(())
 }
 
-/// The refusals of C, in its order and words.
-fn check(dev: &CachedDev, set: &CacheSet) -> Result {
+/// The refusals of C, in its order and words, and one more.
+fn check(lists: &Lists, dev: &CachedDev, set: &CacheSet) -> Result {
     if dev.att.load().is_some() {
         pr_err!("Can't attach {}: already attached\n", dev.name);
         return Err(EINVAL);
@@ -114,41 +124,47 @@ fn check(dev: &CachedDev, set: &CacheSet) -> Result {
         );
         return Err(EINVAL);
     }
+    if stacking::lies_on(lists, &dev.registry, set.bdev.dev_t(), dev) {
+        pr_err!(
+            "Can't attach {}: the cache lies on its own disk {}\n",
+            dev.name,
+            dev.disk_name()
+        );
+        return Err(EINVAL);
+    }
     Ok(())
 }
 
 /// Finds or makes the uuid slot of the device and writes what attach writes. Gives the slot and whether it is new.
 fn take_slot(dev: &CachedDev, set: &CacheSet) -> Result<(u32, bool)> {
-    let state = dev.state();
-    let of_other_set = dev.sb.with(|sb| sb.set_uuid) != set.set_uuid;
-    let mut slot = set.uuid_find(&dev.uuid);
-    if state == BdevState::Dirty && (of_other_set || slot.is_none()) {
-        pr_err!("Couldn't find uuid for {} in set\n", dev.name);
-        return Err(ENOENT);
-    }
-    let void = of_other_set || matches!(state, BdevState::Stale | BdevState::None);
-    if let Some(old) = slot.filter(|_| void) {
-        // What the set still holds for this device is out of date.
-        set.uuid_invalidate(old);
-        slot = None;
-    }
-    if let Some(slot) = slot {
-        let label = dev.sb.with(|sb| sb.label);
-        set.uuid_reuse(slot, &label);
-        set.uuid_write()?;
-        return Ok((slot, false));
-    }
+    let of_this_set = dev.sb.with(|sb| sb.set_uuid) == set.set_uuid;
     let label = dev.sb.with(|sb| sb.label);
+    let slot = set.uuid_find(&dev.uuid);
+    // What another set has of the device counts as nothing.
+    match (
+        bdev::attach_as(dev.state(), of_this_set && slot.is_some()),
+        slot,
+    ) {
+        (AttachAs::Known, Some(slot)) => {
+            set.uuid_reuse(slot, &label);
+            set.uuid_write()?;
+            return Ok((slot, false));
+        }
+        (AttachAs::Known | AttachAs::Refused, _) => {
+            pr_err!("Couldn't find uuid for {} in set\n", dev.name);
+            return Err(ENOENT);
+        }
+        // What the set still holds for this device is out of date.
+        (AttachAs::New, Some(old)) => set.uuid_invalidate(old),
+        (AttachAs::New, None) => (),
+    }
     let slot = set.uuid_assign(&dev.uuid, &label, None).map_err(|_| {
         pr_err!("Not caching {}, no room for UUID\n", dev.name);
         EINVAL
     })?;
     set.uuid_write()?;
     let set_uuid = set.set_uuid;
-    dev.sb.update(|sb| {
-        sb.set_uuid = set_uuid;
-        sb.set_state(BdevState::Clean);
-    })?;
+    dev.change_state_with(BdevEvent::AttachNew, |sb| sb.set_uuid = set_uuid)?;
     Ok((slot, true))
 }
 
@@ -201,7 +217,7 @@ pub(crate) fn run(dev: &Arc<CachedDev>) -> Result {
 fn add_disk(dev: &Arc<CachedDev>) -> Result {
     if dev.att.load().is_none() && dev.state() != BdevState::None {
         // What its set holds is out of date from now on.
-        dev.set_state(BdevState::Stale)?;
+        dev.change_state(BdevEvent::ForceRun)?;
     }
     {
         let disk = dev.disk.lock();

@@ -59,6 +59,7 @@ mod register;
 mod registry;
 mod request;
 mod show;
+mod stacking;
 mod stats;
 mod status;
 mod superblock;

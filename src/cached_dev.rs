@@ -14,9 +14,12 @@ use crate::{
     superblock::SbFile,
     sysfs, //
 };
-use bcache_core::ondisk::{
-    superblock::BdevState,
-    uuid::Uuid, //
+use bcache_core::{
+    ondisk::{
+        superblock::{BdevState, Superblock},
+        uuid::Uuid, //
+    },
+    state::bdev::{self, BdevEvent}, //
 };
 use bcache_kernel::{
     block::{Bdev, BdevName, Disk, DiskOps, Limits, MinorId, MinorIds, UserBio},
@@ -245,9 +248,38 @@ impl CachedDev {
         self.sb.with(|sb| sb.state())
     }
 
-    /// Writes the state word durably. May sleep.
-    pub(crate) fn set_state(&self, state: BdevState) -> Result {
-        self.sb.update(|sb| sb.set_state(state))
+    /// Writes the state that follows `event` durably. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the event must not happen in the state that the device is in, `EIO` when the device refuses the write.
+    pub(crate) fn change_state(&self, event: BdevEvent) -> Result {
+        self.change_state_with(event, |_| ())
+    }
+
+    /// As [`Self::change_state`], with one more change of the superblock in the same write. May sleep.
+    pub(crate) fn change_state_with(
+        &self,
+        event: BdevEvent,
+        change: impl FnOnce(&mut Superblock),
+    ) -> Result {
+        let mut legal = true;
+        let written = self.sb.update(|sb| match bdev::next(sb.state(), event) {
+            Some(state) => {
+                sb.set_state(state);
+                change(sb);
+            }
+            None => legal = false,
+        });
+        if !legal {
+            pr_err!(
+                "{}: superblock state does not allow {:?}\n",
+                self.name,
+                event
+            );
+            return Err(EINVAL);
+        }
+        written
     }
 
     /// Asks for the end of this device (C: `bcache_device_stop`). Any process context; does not wait.

@@ -5,10 +5,11 @@
 use crate::{
     attach_op,
     cache_set::CacheSet,
-    cached_dev::{CachedDev, MINORS},
+    cached_dev::CachedDev,
     recovery,
     registry::{Lists, Registry},
     show::Shown,
+    stacking,
     superblock::{SbFile, SB_BYTES},
     sysfs,
     teardown, //
@@ -95,7 +96,7 @@ fn register_path(registry: &Arc<Registry>, path: &[u8]) -> Result<(), Refused> {
     };
     read_super(&probe)?;
     let dev_t = probe.dev_t();
-    if is_own_disk(registry, dev_t) {
+    if stacking::is_own_disk(registry, dev_t) {
         return refuse(
             EINVAL,
             "a bcache disk cannot be used as a whole, only its partitions",
@@ -156,13 +157,6 @@ fn read_super(bdev: &Arc<Bdev>) -> Result<(SbPage, KBox<Superblock>), Refused> {
     Ok((page, sb))
 }
 
-/// Whether a device is one of our disks. Its directory has an entry `bcache` (that of its backing device), so that
-/// nothing can be registered on it; C finds out with a warning.
-fn is_own_disk(registry: &Registry, dev: block::DevT) -> bool {
-    let (major, minor) = dev.split();
-    major == registry.major.number() && minor % MINORS == 0
-}
-
 fn is_registered(registry: &Registry, dev: block::DevT) -> bool {
     let lists = registry.inner.lock();
     lists.sets.iter().any(|s| s.bdev.dev_t() == dev)
@@ -204,7 +198,7 @@ fn register_bdev(
 /// Attaches to a set that is there already. Its failure is no failure of the registration, as in C.
 fn attach_to_known_set(lists: &Lists, dev: &Arc<CachedDev>) {
     for set in lists.sets.iter() {
-        if attach_op::attach(dev, set, None).is_ok() {
+        if attach_op::attach(lists, dev, set, None).is_ok() {
             return;
         }
     }
@@ -264,7 +258,7 @@ fn start_set(registry: &Registry, set: &Arc<CacheSet>) -> Result {
 fn attach_waiting(lists: &Lists, set: &Arc<CacheSet>) {
     for dev in lists.devs.iter().filter(|d| d.att.load().is_none()) {
         // A device of another set answers ENOENT; what else goes wrong has been logged.
-        let _ = attach_op::attach(dev, set, None);
+        let _ = attach_op::attach(lists, dev, set, None);
     }
 }
 

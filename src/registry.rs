@@ -6,7 +6,7 @@
 //! that may allow an object to end (last close, writeback thread through, set error, stop asked for) only
 //! sets a flag and *kicks* the registry; its work item looks which object may take its next step, claims
 //! that step under the register lock and runs it as a job in process context. A step is claimed by a one-way flag, so it
-//! runs exactly once. See `teardown.rs` for the steps.
+//! runs exactly once. Which step may come next is decided by `bcache_core::state::ends`; `teardown.rs` has the steps.
 
 use crate::{
     attach::Attachment,
@@ -15,6 +15,14 @@ use crate::{
     flag::Flag,
     sysfs::root::Root,
     teardown, //
+};
+use bcache_core::state::ends::{
+    self,
+    AttachmentSeen,
+    DeviceSeen,
+    DeviceStep,
+    SetSeen,
+    SetStep, //
 };
 use bcache_kernel::{
     block::{Major, MinorIds},
@@ -146,38 +154,11 @@ impl Registry {
     /// Claims the next step that an object can take. May sleep.
     fn next_step(&self) -> Option<Step> {
         let lists = self.inner.lock();
-        for dev in lists.devs.iter() {
-            let att = dev.att.load();
-            if let Some(att) = &att {
-                if att.detach_ready.get() && !att.finishing.set() {
-                    return Some(Step::FinishDetach(att.clone()));
-                }
-            }
-            let detaching = att.is_some_and(|a| a.detaching.get());
-            if dev.flags.closing.get()
-                && dev.openers.get() == 0
-                && !detaching
-                && !dev.flags.freeing.set()
-            {
-                return Some(Step::FreeDev(dev.clone()));
-            }
-        }
-        for set in lists.sets.iter() {
-            if set.flags.io_disable.get() && !set.flags.stopping.get() {
-                set.flags.unregistering.set();
-                set.flags.stopping.set();
-            }
-            if !set.flags.stopping.get() {
-                continue;
-            }
-            if !set.flags.told_devices.set() {
-                return Some(Step::StopDevices(set.clone()));
-            }
-            if !set.has_devices() && !set.flags.finishing.set() {
-                return Some(Step::FinishSet(set.clone()));
-            }
-        }
-        None
+        lists
+            .devs
+            .iter()
+            .find_map(claim_of_device)
+            .or_else(|| lists.sets.iter().find_map(claim_of_set))
     }
 
     /// True if nothing is registered. May sleep.
@@ -212,6 +193,62 @@ impl Registry {
             pr_info!("All devices stopped\n");
         } else {
             pr_notice!("Timeout waiting for devices to be closed\n");
+        }
+    }
+}
+
+/// Claims the step that a device can take. The register lock is held.
+fn claim_of_device(dev: &Arc<CachedDev>) -> Option<Step> {
+    let att = dev.att.load();
+    let attachment = match &att {
+        None => AttachmentSeen::None,
+        Some(att) if att.detach_ready.get() && !att.finishing.get() => AttachmentSeen::Through,
+        Some(att) if att.detaching.get() => AttachmentSeen::Detaching,
+        Some(_) => AttachmentSeen::Attached,
+    };
+    let seen = DeviceSeen {
+        stopped: dev.flags.closing.get(),
+        open: dev.openers.get() != 0,
+        freeing: dev.flags.freeing.get(),
+        attachment,
+    };
+    match (ends::device_step(seen)?, att) {
+        (DeviceStep::FinishDetach, Some(att)) => {
+            att.finishing.set();
+            Some(Step::FinishDetach(att))
+        }
+        (DeviceStep::FinishDetach, None) => None,
+        (DeviceStep::Free, _) => {
+            dev.flags.freeing.set();
+            Some(Step::FreeDev(dev.clone()))
+        }
+    }
+}
+
+/// Claims the step that a set can take. The register lock is held.
+fn claim_of_set(set: &Arc<CacheSet>) -> Option<Step> {
+    let flags = &set.flags;
+    loop {
+        let seen = SetSeen {
+            failed: flags.io_disable.get(),
+            stopping: flags.stopping.get(),
+            told: flags.told_devices.get(),
+            has_devices: set.has_devices(),
+            finishing: flags.finishing.get(),
+        };
+        match ends::set_step(seen)? {
+            SetStep::Retire => {
+                flags.unregistering.set();
+                flags.stopping.set();
+            }
+            SetStep::TellDevices => {
+                flags.told_devices.set();
+                return Some(Step::StopDevices(set.clone()));
+            }
+            SetStep::Finish => {
+                flags.finishing.set();
+                return Some(Step::FinishSet(set.clone()));
+            }
         }
     }
 }

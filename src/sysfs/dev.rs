@@ -172,7 +172,7 @@ fn attach(dev: ArcBorrow<'_, CachedDev>, text: &[u8]) -> Result {
     let lists = dev.registry.inner.lock();
     let mut result = Err(ENOENT);
     for set in lists.sets.iter() {
-        result = attach_op::attach(&dev, set, Some(&Uuid(uuid)));
+        result = attach_op::attach(&lists, &dev, set, Some(&Uuid(uuid)));
         if result.is_ok() {
             return result;
         }

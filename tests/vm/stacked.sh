@@ -55,6 +55,9 @@ register "$back"
 part=$(lower_part)
 format_cache "$part" --bucket 16384
 ok "a cache on a partition of bcache" register "$part"
+is "attach the device below it" "$(errno_of "$(set_uuid "$part")" "$(sysdir "$back")/attach")" EINVAL
+ok "the log says why" dmesg_says "the cache lies on its own disk"
+is "the device below it stays as it was" "$(state "$back")" "no cache"
 format_backing "$other"
 ok "a backing device for it" register "$other"
 ok "attach" put "$(set_uuid "$part")" "$(sysdir "$other")/attach"

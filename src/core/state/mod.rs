@@ -6,5 +6,4 @@
 //! of the code (`super.c`). Here each table is one function: a step that is not in it is refused.
 
 pub mod bdev;
-pub mod device;
-pub mod set;
+pub mod ends;
