@@ -8,6 +8,7 @@
 pub mod atomic;
 pub(crate) mod bindings;
 pub mod block;
+pub mod crc64;
 pub mod delayed;
 pub mod dma;
 pub mod gate;

@@ -25,6 +25,7 @@ use bcache_core::{
 };
 use bcache_kernel::{
     block::Opf,
+    crc64::crc64_be,
     dma::DmaBuf, //
 };
 use kernel::{
@@ -92,7 +93,8 @@ impl CacheSet {
             let next = next.next().map_or(0, |pin| u64::from(pin.nr()));
             let entries = self.prio_entries(i);
             let out = io.buf.as_mut_slice();
-            encode_prio_set(out, self.set_magic, io.seq, next, entries).map_err(|_| EINVAL)?;
+            encode_prio_set(crc64_be, out, self.set_magic, io.seq, next, entries)
+                .map_err(|_| EINVAL)?;
             let start = self.geo.bucket_start(pin.nr());
             let len = io.buf.len();
             self.meta_write(start, &io.buf, 0..len, Opf::SYNC)?;
@@ -141,7 +143,7 @@ impl CacheSet {
             at.push(nr, GFP_KERNEL)?;
             let len = io.buf.len();
             self.meta_read(self.geo.bucket_start(nr), &mut io.buf, 0..len)?;
-            let set = parse_prio_set(io.buf.as_slice(), self.set_magic).map_err(|e| {
+            let set = parse_prio_set(crc64_be, io.buf.as_slice(), self.set_magic).map_err(|e| {
                 pr_warn!("{}\n", Shown(e));
                 EIO
             })?;

@@ -37,6 +37,7 @@ use bcache_core::{
 };
 use bcache_kernel::{
     block::Opf,
+    crc64::crc64_be,
     dma::{
         DmaBuf,
         DmaPool, //
@@ -112,8 +113,16 @@ impl CacheSet {
             self.set_error(format_args!("{what} at bucket {bucket}"));
             EIO
         };
-        let info = bset::parse_node(data, &self.geo, key.ptr, self.set_magic, kind, each)
-            .map_err(|e| bad(&e))?;
+        let info = bset::parse_node(
+            crc64_be,
+            data,
+            &self.geo,
+            key.ptr,
+            self.set_magic,
+            kind,
+            each,
+        )
+        .map_err(|e| bad(&e))?;
         if info.invalid != 0 {
             return Err(bad(&"invalid keys"));
         }
@@ -156,7 +165,7 @@ impl CacheSet {
     ) -> Result<u32> {
         let block = self.geo.block_bytes();
         let out = buf.as_mut_slice();
-        let encoded = bset::encode_bset(out, seq, key.ptr, self.set_magic, keys, block);
+        let encoded = bset::encode_bset(crc64_be, out, seq, key.ptr, self.set_magic, keys, block);
         let Ok(bytes) = encoded else {
             self.set_error(format_args!("btree set larger than its node"));
             return Err(EIO);
@@ -265,7 +274,15 @@ impl CacheSet {
         }
         let block = self.geo.block_bytes();
         let keys = n.pending.iter().copied();
-        let bytes = bset::encode_bset(out, n.seq, leaf.key.ptr, self.set_magic, keys, block)?;
+        let bytes = bset::encode_bset(
+            crc64_be,
+            out,
+            n.seq,
+            leaf.key.ptr,
+            self.set_magic,
+            keys,
+            block,
+        )?;
         let set = TakenSet {
             block: n.written,
             bytes,
