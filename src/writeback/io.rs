@@ -53,7 +53,7 @@ enum Next {
 }
 
 /// A key on its way.
-pub(super) struct DirtyReq {
+pub(crate) struct DirtyReq {
     key: Key,
     /// Place in the order of writes.
     seq: u32,
@@ -210,6 +210,7 @@ impl Attachment {
         );
         bio.alloc_pages(bytes, false).ok()?;
         self.set_priority(&mut bio);
+        let slot = self.dev.io.dirty_keys.slot();
         let req = DirtyReq {
             key,
             seq: self.wb.flow.next_seq.get(),
@@ -220,7 +221,7 @@ impl Attachment {
             _pin: pin,
             stay: Stay::of(att)?,
         };
-        let job = Job::new(req, GFP_KERNEL).ok()?;
+        let job = slot.fill(req);
         self.wb.flow.next_seq.add(1);
         self.wb.flow.in_flight.add(1);
         bio.data_mut().0 = Some(job);

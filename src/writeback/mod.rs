@@ -17,7 +17,7 @@ mod rate;
 mod show;
 mod thread;
 
-pub(crate) use io::DirtyBio;
+pub(crate) use io::{DirtyBio, DirtyReq};
 pub(crate) use rate::SetIdle;
 
 use crate::{
@@ -29,7 +29,8 @@ use bcache_kernel::{
     kthread::Thread,
     ratework::RateTask,
     rwsem::RwPass,
-    wait::WaitQueue, //
+    wait::WaitQueue,
+    workqueue::Queue, //
 };
 use kernel::{
     new_mutex,
@@ -105,6 +106,11 @@ impl Writeback {
         let kicks = self.kicks.get();
         let woken = || self.kicks.get() != kicks || cond();
         self.wake.wait_until_or_stop_timeout(woken, jiffies);
+    }
+
+    /// The queue of writeback: what runs there does not wait for requests of users.
+    pub(crate) fn queue(&self) -> &Queue {
+        self.flow.wq.queue()
     }
 
     /// Dirty sectors of the device. Any context.
