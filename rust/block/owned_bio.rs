@@ -252,23 +252,20 @@ impl<T: EndIo> OwnedBio<T> {
         drop(ManuallyDrop::into_inner(old));
     }
 
-    /// Gives the bio pages of its own for `bytes`, a multiple of 512; they are freed with it. With
-    /// `may_fail` the memory allocator does not try hard. Process context, NOIO.
+    /// Gives the bio pages of its own for `bytes`, a multiple of 512; they are freed with it. The memory allocator
+    /// does not try hard: for I/O that need not be, or that can be done otherwise. Process context, NOIO.
     ///
     /// # Errors
     ///
     /// `ENOMEM`; `EINVAL` if the bio has pages already, is a clone or has too few segments. The bio is
     /// then as before.
-    pub fn alloc_pages(&mut self, bytes: usize, may_fail: bool) -> Result {
+    pub fn alloc_pages(&mut self, bytes: usize) -> Result {
         let total = u32::try_from(bytes).map_err(|_| EINVAL)?;
         let front = self.front();
         if front.own_bytes != 0 || !front.src.is_null() || bytes == 0 || bytes % 512 != 0 {
             return Err(EINVAL);
         }
-        let mut gfp = bch::GFP_NOIO;
-        if may_fail {
-            gfp |= bch::__GFP_NORETRY | bch::__GFP_NOWARN;
-        }
+        let gfp = bch::GFP_NOIO | bch::__GFP_NORETRY | bch::__GFP_NOWARN;
         let mut left = bytes;
         while left > 0 {
             let len = left.min(PAGE_SIZE);

@@ -57,7 +57,7 @@ pub(super) fn submit(req: &Shared<ReadReq>, hole: &Piece, key: &Key) -> u32 {
     let Some(mut bio) = bio else {
         return 0;
     };
-    if bio.alloc_pages(bytes, true).is_err() {
+    if bio.alloc_pages(bytes).is_err() {
         return 0;
     }
     bio.charge_to(user);

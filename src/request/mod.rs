@@ -57,10 +57,10 @@ const MIN_REQUESTS: u16 = 4;
 /// one, and what is held comes back once that on later lines does.
 ///
 /// 1. `hit`
-/// 2. `reads`, `writes`, `flushes`, `dirty_keys`
-/// 3. `read`, `write`, `flush`, `pass`, `dirty`: come back from the devices
+/// 2. `reads`, `writes`, `flushes`
+/// 3. `read`, `write`, `flush`, `pass`: come back from the devices
 ///
-/// Only `fill` and `fills` are never waited for.
+/// Nobody waits for the others: there need not be a fill, and writeback has another way.
 pub(crate) struct IoSets {
     hit: Pin<KBox<BioSet<hit::HitIo>>>,
     reads: Pin<KBox<Pool<read::ReadReq>>>,
@@ -92,7 +92,7 @@ impl IoSets {
             flush: BioSet::new(MIN_BIOS, true)?,
             pass: BioSet::new(MIN_BIOS, false)?,
             dirty: BioSet::new(MIN_BIOS, true)?,
-            dirty_keys: Pool::new(MIN_REQUESTS)?,
+            dirty_keys: Pool::new(1)?,
         })
     }
 }

@@ -9,6 +9,7 @@
 //! how it is done to its end, and exclusively by the thread while it scans and while it changes the state of
 //! the device. So a scan that finds nothing dirty proves that there is nothing.
 
+mod carry;
 mod count;
 mod dirty;
 mod io;
