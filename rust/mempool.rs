@@ -77,7 +77,7 @@ impl<T> MemPool<T> {
     pub(crate) fn get(&self, without: Without) -> Option<NonNull<MaybeUninit<T>>> {
         let gfp = match without {
             Without::Wait => bch::GFP_NOIO,
-            Without::Fail => bch::GFP_NOWAIT | bch::__GFP_NOWARN,
+            Without::Fail => bch::GFP_NOWAIT,
         };
         // SAFETY: By the type invariant the pool is initialised.
         let p = unsafe { bch::mempool_get(self.pool.get(), gfp) };

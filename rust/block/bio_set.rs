@@ -161,7 +161,7 @@ impl<T: EndIo> BioSet<T> {
         sector: u64,
         data: T,
     ) -> Option<OwnedBio<T>> {
-        let bio = self.empty(dev, nr_pages, opf, bch::GFP_NOWAIT | bch::__GFP_NOWARN);
+        let bio = self.empty(dev, nr_pages, opf, bch::GFP_NOWAIT);
         // SAFETY: Just made by `empty`, and not null.
         (!bio.is_null()).then(|| unsafe { self.finish(bio, dev, sector, data) })
     }

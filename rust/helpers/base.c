@@ -164,6 +164,16 @@ void bch_helper_noio_restore(unsigned int flags)
 	memalloc_noio_restore(flags);
 }
 
+unsigned int bch_helper_reserves_save(void)
+{
+	return memalloc_noreclaim_save();
+}
+
+void bch_helper_reserves_restore(unsigned int flags)
+{
+	memalloc_noreclaim_restore(flags);
+}
+
 int bch_helper_mempool_init_kmalloc(struct mempool *pool, int min, size_t size)
 {
 	return mempool_init_kmalloc_pool(pool, min, size);

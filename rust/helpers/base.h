@@ -53,6 +53,8 @@ bool bch_helper_runs_in(struct work_struct *work);
 /* Memory, time, random numbers. */
 unsigned int bch_helper_noio_save(void);
 void bch_helper_noio_restore(unsigned int flags);
+unsigned int bch_helper_reserves_save(void);
+void bch_helper_reserves_restore(unsigned int flags);
 int bch_helper_mempool_init_kmalloc(struct mempool *pool, int min, size_t size);
 void *bch_helper_mempool_get(struct mempool *pool, gfp_t gfp);
 u64 bch_helper_clock_local(void);

@@ -16,6 +16,10 @@ use super::{
         Leaf,
         LeafNode,
         LeafState, //
+    },
+    reserve::{
+        Depth,
+        Need, //
     }, //
 };
 use crate::{
@@ -42,7 +46,8 @@ use bcache_kernel::{
         DmaBuf,
         DmaPool, //
     },
-    memalloc::noio, //
+    memalloc::noio,
+    time, //
 };
 use kernel::prelude::*;
 
@@ -201,12 +206,26 @@ impl CacheSet {
     /// Makes sure that a leaf is in memory (or dead). May sleep, reads from disk.
     pub(super) fn leaf_load(&self, leaf: &Leaf) -> Result {
         let _noio = noio();
+        let mut done = self.try_load(leaf, Depth::None);
+        while matches!(done, Err(e) if e == ENOMEM) && !self.io_disabled() {
+            let lean = self.lean(leaf, Need::Leaf);
+            done = self.try_load(leaf, Depth::Leaf);
+            drop(lean);
+            if done.is_err() {
+                time::sleep_ms(10);
+            }
+        }
+        done
+    }
+
+    /// As [`CacheSet::leaf_load`], without waiting for memory.
+    fn try_load(&self, leaf: &Leaf, depth: Depth) -> Result {
         let _io = leaf.io.lock();
         if !matches!(*leaf.state.read(), LeafState::NotLoaded) {
             return Ok(());
         }
-        let start = bcache_kernel::time::local_clock_ns();
-        let node = self.insist(|| self.read_leaf(&leaf.key))?;
+        let start = time::local_clock_ns();
+        let node = self.read_leaf(&leaf.key, depth)?;
         *leaf.state.write() = LeafState::Loaded(node);
         leaf.touch();
         self.btree.loaded.add(1);
@@ -215,8 +234,8 @@ impl CacheSet {
     }
 
     /// Reads a leaf and merges its sets.
-    fn read_leaf(&self, key: &NodeKey) -> Result<LeafNode> {
-        let mut keys = new_map();
+    fn read_leaf(&self, key: &NodeKey, depth: Depth) -> Result<LeafNode> {
+        let mut keys = new_map(&self.btree.chunks, depth);
         let mut full = false;
         let bucket = self.geo.bucket_sectors();
         let info = self.read_node(key, NodeKind::Leaf, |k| {
@@ -231,6 +250,7 @@ impl CacheSet {
         if full {
             return Err(ENOMEM);
         }
+        keys.chunks_mut().set_depth(Depth::None);
         let mut node = LeafNode::fresh(keys, info.seq);
         node.written = info.written_blocks;
         Ok(node)
@@ -283,11 +303,12 @@ impl CacheSet {
             keys,
             block,
         )?;
+        let empty = n.pending.chunks().sibling();
         let set = TakenSet {
             block: n.written,
             bytes,
             _pin: n.pin.take(),
-            _keys: core::mem::replace(&mut n.pending, new_map()),
+            _keys: core::mem::replace(&mut n.pending, empty),
         };
         n.written = n.written.saturating_add(set_blocks_of(bytes, block));
         leaf.mark_clean();
