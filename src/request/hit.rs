@@ -4,7 +4,8 @@
 //!
 //! Such a read is no request and takes no memory but its bio. Only if the data turns out to be no good it becomes one,
 //! and may have to wait for that. It holds its bio meanwhile; since requests take theirs from another set, they come to
-//! their end all the same. It waits on the queue of writeback: the queue of requests may have nobody else to run them.
+//! their end all the same. It waits on a queue of its own: without memory the others may have nobody else to run
+//! requests, nor the writeback that requests wait for.
 
 use super::{
     congestion::{now_us, CacheIo},
@@ -78,7 +79,7 @@ impl EndIo for HitIo {
 
 impl Deferred for HitIo {
     fn queue(&self) -> Option<&Queue> {
-        Some(self.0.as_ref()?.stay.att.wb.queue())
+        Some(self.0.as_ref()?.stay.att.set.hit_wq.queue())
     }
 
     fn run(mut bio: OwnedBio<Self>) {

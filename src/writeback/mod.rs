@@ -30,8 +30,7 @@ use bcache_kernel::{
     kthread::Thread,
     ratework::RateTask,
     rwsem::RwPass,
-    wait::WaitQueue,
-    workqueue::Queue, //
+    wait::WaitQueue, //
 };
 use kernel::{
     new_mutex,
@@ -107,11 +106,6 @@ impl Writeback {
         let kicks = self.kicks.get();
         let woken = || self.kicks.get() != kicks || cond();
         self.wake.wait_until_or_stop_timeout(woken, jiffies);
-    }
-
-    /// The queue of writeback: what runs there does not wait for requests of users.
-    pub(crate) fn queue(&self) -> &Queue {
-        self.flow.wq.queue()
     }
 
     /// Dirty sectors of the device. Any context.
