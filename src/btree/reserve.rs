@@ -148,7 +148,7 @@ impl ChunkPool {
     }
 
     /// Whether the reserve is complete.
-    fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         num::usize_from_u32(self.len.get()) >= self.full
     }
 
