@@ -56,28 +56,45 @@ impl DmaBuf {
     ///
     /// `ENOMEM`; `EINVAL` for a size of 0 or beyond 2 GiB.
     pub fn new(bytes: usize) -> Result<DmaBuf> {
-        let len = bytes.checked_next_multiple_of(PAGE_SIZE).ok_or(EINVAL)?;
-        if len == 0 || len > (1 << 31) {
-            return Err(EINVAL);
-        }
-        // INVARIANT: Both functions give zeroed memory of `len` bytes, or null.
-        if len <= MAX_CONTIGUOUS {
-            // SAFETY: Plain call.
-            let p = unsafe { bch::zalloc_pages_exact(len) };
-            if let Some(addr) = NonNull::new(p.cast()) {
-                return Ok(DmaBuf {
-                    addr,
-                    len,
-                    contiguous: true,
-                });
-            }
+        let len = Self::rounded(bytes)?;
+        if let Some(buf) = Self::contiguous(len) {
+            return Ok(buf);
         }
         // SAFETY: Plain call.
         let p = unsafe { bch::vzalloc(len) };
+        // INVARIANT: Zeroed memory of `len` bytes.
         Ok(DmaBuf {
             addr: NonNull::new(p.cast()).ok_or(ENOMEM)?,
             len,
             contiguous: false,
+        })
+    }
+
+    /// As [`DmaBuf::new`], but without trying hard: `None` if the memory is not there, or not in one piece.
+    pub fn try_new(bytes: usize) -> Option<DmaBuf> {
+        Self::contiguous(Self::rounded(bytes).ok()?)
+    }
+
+    fn rounded(bytes: usize) -> Result<usize> {
+        let len = bytes.checked_next_multiple_of(PAGE_SIZE).ok_or(EINVAL)?;
+        if len == 0 || len > (1 << 31) {
+            return Err(EINVAL);
+        }
+        Ok(len)
+    }
+
+    /// A physically contiguous buffer of whole pages, if it can be had without effort.
+    fn contiguous(len: usize) -> Option<DmaBuf> {
+        if len > MAX_CONTIGUOUS {
+            return None;
+        }
+        // SAFETY: Plain call.
+        let p = unsafe { bch::zalloc_pages_exact(len) };
+        // INVARIANT: Zeroed memory of `len` bytes.
+        Some(DmaBuf {
+            addr: NonNull::new(p.cast())?,
+            len,
+            contiguous: true,
         })
     }
 
@@ -182,9 +199,10 @@ impl DmaPool {
 
     /// A buffer with arbitrary content. Sleeps until one is there; never fails.
     pub fn get(this: &Arc<DmaPool>) -> PooledBuf {
-        let buf = match DmaBuf::new(this.bytes) {
-            Ok(buf) => buf,
-            Err(_) => this.wait_for_one(),
+        // Mapping single pages, as `DmaBuf::new` does, could wait for memory that only our I/O frees.
+        let buf = match DmaBuf::try_new(this.bytes) {
+            Some(buf) => buf,
+            None => this.wait_for_one(),
         };
         PooledBuf {
             buf: Some(buf),

@@ -7,23 +7,44 @@
 //! may only read. The reference count is the count of outstanding I/O: whoever releases the last
 //! [`Shared`] gets the [`Job`] back, and either ends the request or sends it to a worker.
 //!
+//! Requests come from a [`Pool`], so that some are always possible whatever memory is left.
+//!
 //! This takes the place of C's closures (`lib/closure.c`) in the I/O path.
 //!
-//! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
+//! C headers: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h),
+//! [`include/linux/mempool.h`](srctree/include/linux/mempool.h)
 
-use crate::workqueue::Queue;
+use crate::{
+    mempool::{
+        MemPool,
+        Without, //
+    },
+    workqueue::Queue, //
+};
 use core::{
-    mem::MaybeUninit,
+    mem::{
+        ManuallyDrop,
+        MaybeUninit, //
+    },
     ops::{Deref, DerefMut},
-    pin::Pin, //
+    ptr::{
+        self,
+        NonNull, //
+    },
 };
 use kernel::{
-    alloc::Flags,
+    bindings,
     impl_has_work,
     new_work,
     prelude::*,
-    sync::{Arc, UniqueArc},
-    workqueue::{Work, WorkItem}, //
+    sync::Refcount,
+    workqueue::{
+        HasWork,
+        RawWorkItem,
+        Work,
+        WorkItem,
+        WorkItemPointer, //
+    }, //
 };
 
 /// What a request does when its turn comes on a work queue.
@@ -35,26 +56,105 @@ pub trait JobRun: Send + Sized + 'static {
     fn run(job: Job<Self>);
 }
 
-/// What a request consists of.
+/// Where requests of one kind come from.
+///
+/// While somebody waits for a request all those that exist must come to their end without him: he may hold none of
+/// this pool, and nothing that one of them waits for. Hence a pool belongs to one device only: with a pool for several
+/// a request of one that lies upon another would hold what it waits for.
+///
+/// Dropping the pool sleeps until all its requests are gone; it must not happen in interrupt context.
+#[pin_data]
+pub struct Pool<T: JobRun> {
+    #[pin]
+    mem: MemPool<Inner<T>>,
+}
+
+impl<T: JobRun> Pool<T> {
+    /// A pool that has memory for `min` requests (at least one) in reserve. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn new(min: u16) -> Result<Pin<KBox<Self>>> {
+        KBox::try_pin_init(
+            try_pin_init!(Self { mem <- MemPool::new(min) }? Error),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Memory for a request; waits for one to be over if there is none. Process context, NOIO.
+    pub fn slot(&self) -> Slot<T> {
+        loop {
+            // It never fails, so that this is no loop.
+            if let Some(slot) = self.get(Without::Wait) {
+                return slot;
+            }
+        }
+    }
+
+    /// Memory for a request that need not be. Any context.
+    pub fn try_slot(&self) -> Option<Slot<T>> {
+        self.get(Without::Fail)
+    }
+
+    fn get(&self, without: Without) -> Option<Slot<T>> {
+        // INVARIANT: Memory of this pool, with nothing in it.
+        Some(Slot {
+            mem: self.mem.get(without)?,
+            pool: NonNull::from(self),
+        })
+    }
+}
+
+/// Memory for a request that is not there yet.
 ///
 /// # Invariants
 ///
-/// Two contexts refer to the content at a time only through [`Shared`], which exists for `T: Sync` only.
-#[repr(transparent)]
-struct Content<T> {
-    value: T,
+/// `mem` is memory of `pool` that this value owns; nothing is in it. The pool lives, as it waits for its memory.
+pub struct Slot<T: JobRun> {
+    mem: NonNull<MaybeUninit<Inner<T>>>,
+    pool: NonNull<Pool<T>>,
 }
 
-// SAFETY: By the type invariant a type that is not `Sync` is never shared; sending it is what `T: Send`
-// allows.
-unsafe impl<T: Send> Sync for Content<T> {}
+// SAFETY: The memory is plain, and a pool may be used from any task.
+unsafe impl<T: JobRun> Send for Slot<T> {}
 
-/// The allocation behind [`Job`] and [`Shared`].
+impl<T: JobRun> Slot<T> {
+    /// Puts `data` into the memory: a value, or an initialiser that builds it there without a copy on the
+    /// stack.
+    pub fn fill(self, data: impl Init<T>) -> Job<T> {
+        let this = ManuallyDrop::new(self);
+        let (mem, pool) = (this.mem.cast::<Inner<T>>(), this.pool);
+        let init = pin_init!(Inner {
+            work <- new_work!("bcache_kernel::Job"),
+            refs: Refcount::new(1),
+            pool,
+            data <- data,
+        });
+        // SAFETY: By the type invariant the memory is ours and large enough; it does not move before it is freed.
+        match unsafe { init.__pinned_init(mem.as_ptr()) } {
+            // INVARIANT: Initialised, and we have the only count.
+            Ok(()) => Job(mem),
+            Err(never) => match never {},
+        }
+    }
+}
+
+impl<T: JobRun> Drop for Slot<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants.
+        unsafe { self.pool.as_ref().mem.put(self.mem) };
+    }
+}
+
+/// What is in the memory of a pool. `pool` is where it came from.
 #[pin_data]
 struct Inner<T: JobRun> {
     #[pin]
     work: Work<Inner<T>>,
-    data: Content<T>,
+    refs: Refcount,
+    pool: NonNull<Pool<T>>,
+    data: T,
 }
 
 impl_has_work! {
@@ -62,41 +162,34 @@ impl_has_work! {
 }
 
 impl<T: JobRun> WorkItem for Inner<T> {
-    type Pointer = Arc<Self>;
+    type Pointer = Job<T>;
 
-    fn run(this: Arc<Self>) {
-        // A queued job was a `Job`, so nobody else has a count.
-        if let Some(inner) = Arc::into_unique_or_drop(this) {
-            T::run(Job(inner));
-        }
+    fn run(this: Job<T>) {
+        T::run(this);
     }
 }
 
 /// A request owned by one context.
-pub struct Job<T: JobRun>(Pin<UniqueArc<Inner<T>>>);
+///
+/// # Invariants
+///
+/// The pointer is to an initialised [`Inner`] in memory of its pool. Its count is 1 and belongs to this value. It is
+/// not in a work queue.
+pub struct Job<T: JobRun>(NonNull<Inner<T>>);
+
+// SAFETY: The request is this value's alone, and is `Send`.
+unsafe impl<T: JobRun> Send for Job<T> {}
+// SAFETY: `&Job` gives `&T` only.
+unsafe impl<T: JobRun + Sync> Sync for Job<T> {}
 
 impl<T: JobRun> Job<T> {
-    /// Puts `data` into a new request.
-    ///
-    /// # Errors
-    ///
-    /// Gives `data` back if there is no memory.
-    pub fn new(data: T, flags: Flags) -> Result<Self, T> {
-        match Slot::new(flags) {
-            Ok(slot) => Ok(slot.fill(data)),
-            Err(_) => Err(data),
-        }
-    }
-
     /// Sends the request to its work queue. Any context.
     pub fn queue(self) {
-        let inner = Arc::from(self.0);
-        let queue: *const Queue = inner.data.value.queue();
+        let queue: *const Queue = JobRun::queue(&*self);
         // SAFETY: The request says that its queue lives until it has run, and it cannot have run before it is
         // in the queue. `queue_work_on` does not touch the queue any more once the item may run.
         let queue = unsafe { &*queue };
-        // It cannot be queued already: a pending item would own a count, and `Job` has the only one.
-        let _ = queue.enqueue(inner);
+        queue.enqueue(self);
     }
 
     /// Makes the request shared, for the time its I/O is in flight.
@@ -104,8 +197,8 @@ impl<T: JobRun> Job<T> {
     where
         T: Sync,
     {
-        // INVARIANT: `T` is `Sync`.
-        Shared(Arc::from(self.0))
+        // INVARIANT: Our count is that of the new value.
+        Shared(ManuallyDrop::new(self).0)
     }
 }
 
@@ -113,56 +206,101 @@ impl<T: JobRun> Deref for Job<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.0.data.value
+        // SAFETY: By the type invariant there is a value, and nobody else has it.
+        unsafe { &(*self.0.as_ptr()).data }
     }
 }
 
 impl<T: JobRun> DerefMut for Job<T> {
     fn deref_mut(&mut self) -> &mut T {
-        &mut self.0.as_mut().project().data.value
+        // SAFETY: As in `deref`; `data` is not pinned.
+        unsafe { &mut (*self.0.as_ptr()).data }
     }
 }
 
-/// Memory for a request that is not there yet.
-pub struct Slot<T: JobRun>(UniqueArc<MaybeUninit<Inner<T>>>);
-
-impl<T: JobRun> Slot<T> {
-    /// Allocates.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub fn new(flags: Flags) -> Result<Self> {
-        Ok(Self(UniqueArc::new_uninit(flags)?))
+impl<T: JobRun> Drop for Job<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the value is ours, with its memory. The pool lives until the memory is back,
+        // even if it was the value that kept its owner.
+        unsafe {
+            let pool = (*self.0.as_ptr()).pool;
+            ptr::drop_in_place(self.0.as_ptr());
+            pool.as_ref().mem.put(self.0.cast());
+        }
     }
+}
 
-    /// Puts `data` into the memory: a value, or an initialiser that builds it there without a copy on the
-    /// stack.
-    pub fn fill(self, data: impl Init<T>) -> Job<T> {
-        let init = pin_init!(Inner {
-            work <- new_work!("bcache_kernel::Job"),
-            data <- init!(Content { value <- data }),
-        });
-        match self.0.pin_init_with(init) {
-            Ok(inner) => Job(inner),
-            Err(never) => match never {},
+// SAFETY: The work passed on is that of the request, which nobody touches before the work function has it back.
+unsafe impl<T: JobRun> RawWorkItem<0> for Job<T> {
+    type EnqueueOutput = ();
+
+    unsafe fn __enqueue<F>(self, queue_work_on: F)
+    where
+        F: FnOnce(*mut bindings::work_struct) -> bool,
+    {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: By the type invariant the pointer is valid.
+        let work = unsafe { Work::raw_get(Inner::raw_get_work(this.0.as_ptr())) };
+        // It cannot be in a queue already, by the type invariant.
+        let _queued = queue_work_on(work);
+    }
+}
+
+// SAFETY: `run` makes the value again that `__enqueue` gave up.
+unsafe impl<T: JobRun> WorkItemPointer<0> for Job<T> {
+    unsafe extern "C" fn run(work: *mut bindings::work_struct) {
+        // SAFETY: By the caller's promise this is the work that `__enqueue` passed on.
+        let inner = unsafe { Inner::<T>::work_container_of(work.cast()) };
+        if let Some(inner) = NonNull::new(inner) {
+            // INVARIANT: As before `__enqueue`; a work that runs is out of its queue.
+            Inner::run(Job(inner));
         }
     }
 }
 
 /// One of several references to a request with I/O in flight; read access only.
-pub struct Shared<T: JobRun + Sync>(Arc<Inner<T>>);
+///
+/// # Invariants
+///
+/// As for [`Job`], but this value has one count of those there are, and nobody changes the request.
+pub struct Shared<T: JobRun + Sync>(NonNull<Inner<T>>);
+
+// SAFETY: References give `&T`, and the last one `T`, which is `Send` and `Sync`.
+unsafe impl<T: JobRun + Sync> Send for Shared<T> {}
+// SAFETY: As above.
+unsafe impl<T: JobRun + Sync> Sync for Shared<T> {}
 
 impl<T: JobRun + Sync> Shared<T> {
+    fn refs(&self) -> &Refcount {
+        // SAFETY: By the type invariant there is a value.
+        unsafe { &(*self.0.as_ptr()).refs }
+    }
+
     /// Gives this reference up. The last one gets the request back. Any context.
     pub fn release(self) -> Option<Job<T>> {
-        Arc::into_unique_or_drop(self.0).map(Job)
+        let this = ManuallyDrop::new(self);
+        if !this.refs().dec_and_test() {
+            return None;
+        }
+        this.refs().set(1);
+        // INVARIANT: Nobody else had a count. `dec_and_test` has ordered what they did before us.
+        Some(Job(this.0))
     }
 }
 
 impl<T: JobRun + Sync> Clone for Shared<T> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        self.refs().inc();
+        // INVARIANT: The count just taken.
+        Self(self.0)
+    }
+}
+
+impl<T: JobRun + Sync> Drop for Shared<T> {
+    fn drop(&mut self) {
+        // SAFETY: The value is not used again; the copy gives its count up.
+        let last = unsafe { ptr::read(self) };
+        drop(last.release());
     }
 }
 
@@ -170,6 +308,7 @@ impl<T: JobRun + Sync> Deref for Shared<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.0.data.value
+        // SAFETY: By the type invariant there is a value, and nobody changes it.
+        unsafe { &(*self.0.as_ptr()).data }
     }
 }

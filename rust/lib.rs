@@ -8,14 +8,17 @@
 pub mod atomic;
 pub(crate) mod bindings;
 pub mod block;
+pub mod crc64;
 pub mod delayed;
 pub mod dma;
 pub mod gate;
 pub mod job;
 pub mod kobject;
 pub mod kthread;
+mod live;
 pub mod log;
 pub mod memalloc;
+mod mempool;
 pub mod module;
 pub mod notifier;
 mod ondisk_check;

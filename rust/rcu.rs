@@ -143,7 +143,8 @@ fn drop_later<T: Send + Sync + 'static>(value: Arc<T>) {
             _value: copy,
             _module: module,
         }),
-        GFP_KERNEL,
+        // Never waits for memory: who replaces something may hold what reclaim needs.
+        GFP_NOWAIT,
     );
     let Ok(later) = later else {
         return drop_after_wait(value);

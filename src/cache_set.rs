@@ -147,6 +147,8 @@ pub(crate) struct CacheSet {
     pub(crate) sysfs: Mutex<Option<SetDirs>>,
     /// Queue for request continuations (C: "bcache").
     pub(crate) wq: Wq,
+    /// Runs hits that have to wait for a request: those may need all of `wq`.
+    pub(crate) hit_wq: Wq,
     /// Woken whenever `io_disable` or `stopping` is set; set-wide waits also wait here or are woken by `wake_all_waiters`.
     #[pin]
     pub(crate) wait: WaitQueue,
@@ -250,6 +252,7 @@ impl CacheSet {
                 congestion: Congestion::new(),
                 sysfs <- new_mutex!(None, "CacheSet::sysfs"),
                 wq: Wq::new(c"bcache", true, false, 0)?,
+                hit_wq: Wq::new(c"bcache_hit", true, false, 0)?,
                 wait <- WaitQueue::new(),
             }? Error),
             GFP_KERNEL,

@@ -63,11 +63,12 @@ impl CacheSet {
         if !self.tun.copy_gc_enabled.get() {
             return;
         }
-        // Without memory there is simply no run.
-        let Ok(mut slots) = KVVec::from_elem((0, BucketNr(0)), MOST_BUCKETS, GFP_KERNEL) else {
+        // Without memory there is simply no run. Who waits for a bucket waits for this thread: it must not wait for memory
+        // in turn.
+        let Ok(mut slots) = KVec::from_elem((0, BucketNr(0)), MOST_BUCKETS, GFP_NOWAIT) else {
             return;
         };
-        let Ok(mut buf) = DmaBuf::new(usize_from_u32(PIECE).saturating_mul(512)) else {
+        let Some(mut buf) = DmaBuf::try_new(usize_from_u32(PIECE).saturating_mul(512)) else {
             return;
         };
         let chosen = self.choose_buckets(&mut slots);
@@ -108,7 +109,7 @@ impl CacheSet {
 
     /// Moves all keys that lead into the chosen buckets.
     fn move_keys(&self, chosen: &[Candidate], buf: &mut DmaBuf) -> Result<(), Enough> {
-        let mut keys = KVec::with_capacity(BATCH, GFP_KERNEL).map_err(|_| Enough)?;
+        let mut keys = KVec::with_capacity(BATCH, GFP_NOWAIT).map_err(|_| Enough)?;
         let mut pos = Pos::MIN;
         while pos < Pos::MAX {
             keys.clear();

@@ -25,6 +25,7 @@ use bcache_core::{
 };
 use bcache_kernel::{
     block::Opf,
+    crc64::crc64_be,
     dma::DmaBuf, //
 };
 use kernel::{
@@ -38,6 +39,8 @@ struct Io {
     buf: DmaBuf,
     /// Number of the last write.
     seq: u64,
+    /// Room for the buckets of a write; empty in between.
+    pins: KVec<BucketPin>,
 }
 
 /// Where the priorities are. Lock order: `io`, then `at`, then the allocator mutex.
@@ -55,7 +58,14 @@ impl PrioState {
     pub(crate) fn new(geo: &Geometry) -> impl PinInit<Self, Error> {
         let (bytes, n) = (geo.meta_bucket_bytes(), usize_from_u32(geo.prio_buckets()));
         try_pin_init!(Self {
-            io <- new_mutex!(Io { buf: DmaBuf::new(bytes)?, seq: 0 }, "PrioState::io"),
+            io <- new_mutex!(
+                Io {
+                    buf: DmaBuf::new(bytes)?,
+                    seq: 0,
+                    pins: KVec::with_capacity(n, GFP_KERNEL)?,
+                },
+                "PrioState::io"
+            ),
             at <- new_mutex!(KVec::with_capacity(n, GFP_KERNEL)?, "PrioState::at"),
         }? Error)
     }
@@ -70,18 +80,26 @@ impl CacheSet {
     /// `ENOSPC` if there are too few free buckets (nothing was written), `EIO` once the set is
     /// dead.
     pub(crate) fn prio_write(&self) -> Result {
-        let n = usize_from_u32(self.geo.prio_buckets());
         let mut io = self.prio.io.lock();
-        let pins = self.prio_buckets_alloc(n)?;
+        let mut pins = core::mem::take(&mut io.pins);
+        let written = self.prio_write_to(&mut io, &mut pins);
+        pins.clear();
+        io.pins = pins;
+        written
+    }
+
+    /// As [`CacheSet::prio_write`], with an empty vector for the new buckets.
+    fn prio_write_to(&self, io: &mut Io, pins: &mut KVec<BucketPin>) -> Result {
+        self.prio_buckets_alloc(usize_from_u32(self.geo.prio_buckets()), pins)?;
         io.seq = io.seq.wrapping_add(1);
-        if let Err(e) = self.prio_write_sets(&mut io, &pins) {
+        if let Err(e) = self.prio_write_sets(io, pins) {
             self.set_error(format_args!("accessing priorities"));
             return Err(e);
         }
         let first = pins.first().map_or(0, |pin| u64::from(pin.nr()));
         self.journal.set_prio_bucket(first);
         self.journal.meta(self, true)?;
-        self.prio_replace(&pins);
+        self.prio_replace(pins);
         Ok(())
     }
 
@@ -92,7 +110,8 @@ impl CacheSet {
             let next = next.next().map_or(0, |pin| u64::from(pin.nr()));
             let entries = self.prio_entries(i);
             let out = io.buf.as_mut_slice();
-            encode_prio_set(out, self.set_magic, io.seq, next, entries).map_err(|_| EINVAL)?;
+            encode_prio_set(crc64_be, out, self.set_magic, io.seq, next, entries)
+                .map_err(|_| EINVAL)?;
             let start = self.geo.bucket_start(pin.nr());
             let len = io.buf.len();
             self.meta_write(start, &io.buf, 0..len, Opf::SYNC)?;
@@ -141,7 +160,7 @@ impl CacheSet {
             at.push(nr, GFP_KERNEL)?;
             let len = io.buf.len();
             self.meta_read(self.geo.bucket_start(nr), &mut io.buf, 0..len)?;
-            let set = parse_prio_set(io.buf.as_slice(), self.set_magic).map_err(|e| {
+            let set = parse_prio_set(crc64_be, io.buf.as_slice(), self.set_magic).map_err(|e| {
                 pr_warn!("{}\n", Shown(e));
                 EIO
             })?;

@@ -21,6 +21,7 @@ use bcache_core::ondisk::superblock::{
 };
 use bcache_kernel::{
     block::{self, Bdev, SbPage},
+    crc64::crc64_be,
     kobject::AsKobj,
     module::ModuleRef,
     time::HZ, //
@@ -149,8 +150,13 @@ fn read_super(bdev: &Arc<Bdev>) -> Result<(SbPage, KBox<Superblock>), Refused> {
         return refuse(ENOMEM, NO_MEMORY);
     };
     page.copy_to(&mut raw);
-    let sb = Superblock::parse(&raw, bdev.logical_block_size(), bdev.disk_sectors())
-        .map_err(|bad| Refused(EINVAL, Words::Superblock(bad)))?;
+    let sb = Superblock::parse(
+        crc64_be,
+        &raw,
+        bdev.logical_block_size(),
+        bdev.disk_sectors(),
+    )
+    .map_err(|bad| Refused(EINVAL, Words::Superblock(bad)))?;
     let Ok(sb) = KBox::new(sb, GFP_KERNEL) else {
         return refuse(ENOMEM, NO_MEMORY);
     };

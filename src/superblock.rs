@@ -6,9 +6,12 @@
 //! synchronous and carries FUA: when a caller goes on, the state it wrote is durable.
 
 use bcache_core::ondisk::superblock::Superblock;
-use bcache_kernel::block::{
-    Opf,
-    SbPage, //
+use bcache_kernel::{
+    block::{
+        Opf,
+        SbPage, //
+    },
+    crc64::crc64_be, //
 };
 use kernel::{
     new_mutex,
@@ -57,7 +60,7 @@ impl SbFile {
         let mut guard = self.inner.lock();
         let inner = &mut *guard;
         f(&mut inner.sb);
-        inner.sb.encode_into(&mut inner.raw);
+        inner.sb.encode_into(crc64_be, &mut inner.raw);
         let opf = Opf::WRITE | Opf::SYNC | Opf::META | Opf::FUA;
         inner.page.write_sync(&inner.raw, opf).map_err(|_| EIO)
     }

@@ -6,6 +6,7 @@
  */
 #include <linux/blkdev.h>
 #include <linux/bio.h>
+#include <linux/crc64.h>
 #include <linux/ioprio.h>
 #include <linux/reboot.h>
 #include <linux/sched/clock.h>

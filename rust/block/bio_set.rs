@@ -17,7 +17,10 @@ use super::{
     UserBio,
     SECTOR_SHIFT, //
 };
-use crate::bindings as bch;
+use crate::{
+    bindings as bch,
+    live::Live, //
+};
 use bcache_core::num;
 use core::{
     marker::PhantomData,
@@ -34,15 +37,7 @@ use kernel::{
     bindings,
     error::to_result,
     prelude::*,
-    sync::{
-        atomic::{
-            Acquire,
-            Atomic,
-            Relaxed,
-            Release, //
-        },
-        Arc,
-    },
+    sync::Arc,
     types::Opaque, //
 };
 
@@ -57,7 +52,7 @@ pub struct BioSet<T: EndIo> {
     #[pin]
     set: Opaque<bindings::bio_set>,
     /// Bios that exist.
-    live: Atomic<i32>,
+    live: Live,
     /// Whether bios may have pages of their own.
     bvecs: bool,
     _bios: PhantomData<fn(T) -> T>,
@@ -98,7 +93,7 @@ impl<T: EndIo> BioSet<T> {
                         bindings::bioset_init(p, min_pool.max(1), front_pad, flags)
                     })
                 }),
-                live: Atomic::new(0),
+                live: Live::new(),
                 bvecs,
                 _bios: PhantomData,
             }? Error),
@@ -152,32 +147,73 @@ impl<T: EndIo> BioSet<T> {
         sector: u64,
         data: T,
     ) -> OwnedBio<T> {
+        let bio = self.empty(dev, nr_pages, opf, bch::GFP_NOIO);
+        // SAFETY: With GFP_NOIO the allocation waits instead of failing.
+        unsafe { self.finish(bio, dev, sector, data) }
+    }
+
+    /// As [`BioSet::alloc`], but gives up instead of waiting: for I/O that need not be. Any context.
+    pub fn try_alloc(
+        &self,
+        dev: &Arc<Bdev>,
+        nr_pages: u32,
+        opf: Opf,
+        sector: u64,
+        data: T,
+    ) -> Option<OwnedBio<T>> {
+        let bio = self.empty(dev, nr_pages, opf, bch::GFP_NOWAIT);
+        // SAFETY: Just made by `empty`, and not null.
+        (!bio.is_null()).then(|| unsafe { self.finish(bio, dev, sector, data) })
+    }
+
+    /// A bio without front, or null.
+    fn empty(
+        &self,
+        dev: &Arc<Bdev>,
+        nr_pages: u32,
+        opf: Opf,
+        gfp: bindings::gfp_t,
+    ) -> *mut bindings::bio {
         let nr = if self.bvecs {
             nr_pages.min(MAX_VECS)
         } else {
             0
         };
-        // SAFETY: The device lives; with GFP_NOIO the allocation waits instead of failing. There are
-        // segments only in a set that has a pool for them.
-        let bio = unsafe {
+        // SAFETY: The device lives. There are segments only in a set that has a pool for them.
+        unsafe {
             bindings::bio_alloc_bioset(
                 dev.raw(),
                 num::u16_from_u32_sat(nr),
                 opf.for_submit(),
-                bch::GFP_NOIO,
+                gfp,
                 self.set.get(),
             )
-        };
-        // SAFETY: The bio is ours alone.
-        unsafe { (*bio).bi_iter.bi_sector = sector };
+        }
+    }
+
+    /// Makes a bio complete.
+    ///
+    /// # Safety
+    ///
+    /// `bio` was just made by `empty` of this set for `dev`; it is not null.
+    unsafe fn finish(
+        &self,
+        bio: *mut bindings::bio,
+        dev: &Arc<Bdev>,
+        sector: u64,
+        data: T,
+    ) -> OwnedBio<T> {
         let front = self.front(dev, data);
-        // SAFETY: The bio was just allocated from this set, for `front`.
-        unsafe { OwnedBio::init(bio, front) }
+        // SAFETY: The bio is ours alone, and was just allocated from this set, for `front`.
+        unsafe {
+            (*bio).bi_iter.bi_sector = sector;
+            OwnedBio::init(bio, front)
+        }
     }
 
     /// What goes in front of a new bio; counts the bio.
     fn front(&self, dev: &Arc<Bdev>, data: T) -> Front<T> {
-        self.live.fetch_add(1, Relaxed);
+        self.live.add();
         Front {
             data: ManuallyDrop::new(data),
             dev: ManuallyDrop::new(dev.clone()),
@@ -186,29 +222,20 @@ impl<T: EndIo> BioSet<T> {
             own_bytes: 0,
             skip: 0,
             sectors: 0,
+            work: Opaque::uninit(),
         }
     }
 
     /// A bio is gone. The set may be freed at once after this.
     pub(super) fn bio_gone(&self) {
-        self.live.fetch_sub(1, Release);
+        self.live.gone();
     }
 }
 
 #[pinned_drop]
 impl<T: EndIo> PinnedDrop for BioSet<T> {
     fn drop(self: Pin<&mut Self>) {
-        let mut waited = false;
-        while self.live.load(Acquire) != 0 {
-            waited = true;
-            // SAFETY: Process context, as the type's documentation demands.
-            unsafe { bindings::msleep(1) };
-        }
-        if waited {
-            // The completion that dropped the last bio may still be in its last instructions.
-            // SAFETY: As above.
-            unsafe { bindings::synchronize_rcu() };
-        }
+        self.live.wait();
         // SAFETY: The set was initialised, and no bio of it exists any more.
         unsafe { bindings::bioset_exit(self.set.get()) };
     }

@@ -9,6 +9,7 @@
 mod bdev;
 mod bio_set;
 mod bvec;
+mod defer;
 mod disk;
 mod disk_fops;
 mod limits;
@@ -26,6 +27,7 @@ pub use self::{
         DevT, //
     },
     bio_set::BioSet,
+    defer::Deferred,
     disk::{
         Disk,
         DiskOps, //

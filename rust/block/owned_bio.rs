@@ -25,7 +25,8 @@ use kernel::{
     bindings,
     page::PAGE_SIZE,
     prelude::*,
-    sync::Arc, //
+    sync::Arc,
+    types::Opaque, //
 };
 
 /// What happens when a bio with this data completes.
@@ -54,12 +55,14 @@ pub(super) struct Front<T: EndIo> {
     pub(super) skip: u32,
     /// Sectors that are transferred.
     pub(super) sectors: u32,
+    /// For `OwnedBio::defer`, and only then initialised.
+    pub(super) work: Opaque<bindings::work_struct>,
 }
 
 /// A bio with its front, as they lie in memory.
 #[repr(C)]
 pub(super) struct Padded<T: EndIo> {
-    front: Front<T>,
+    pub(super) front: Front<T>,
     pub(super) bio: bindings::bio,
 }
 
@@ -89,12 +92,8 @@ unsafe extern "C" fn end_io<T: EndIo>(bio: *mut bindings::bio) {
     // SAFETY: The block layer passes the live bio that has completed.
     let status = Status::from_raw(unsafe { (*bio).bi_status });
     if let Some(bio) = NonNull::new(bio) {
-        // INVARIANT: `submit` gave up an `OwnedBio` of this type; with the completion it is ours again.
-        let bio = OwnedBio {
-            bio,
-            _data: PhantomData,
-        };
-        T::end_io(bio, status);
+        // SAFETY: `submit` gave up an `OwnedBio` of this type; with the completion it is ours again.
+        T::end_io(unsafe { OwnedBio::from_raw(bio) }, status);
     }
 }
 
@@ -119,13 +118,26 @@ impl<T: EndIo> OwnedBio<T> {
         this
     }
 
+    /// Makes a value again that was given up.
+    ///
+    /// # Safety
+    ///
+    /// `bio` is that of an `OwnedBio<T>` that was forgotten; it is not in flight and this is the only new value.
+    pub(super) unsafe fn from_raw(bio: NonNull<bindings::bio>) -> Self {
+        // INVARIANT: By the caller's promise all is as it was.
+        Self {
+            bio,
+            _data: PhantomData,
+        }
+    }
+
     /// The C bio.
     fn raw(&self) -> *mut bindings::bio {
         self.bio.as_ptr()
     }
 
     /// Where the front is.
-    fn front_ptr(&self) -> *mut Front<T> {
+    pub(super) fn front_ptr(&self) -> *mut Front<T> {
         // SAFETY: By the type invariant the bio is the field of a `Padded<T>`.
         unsafe {
             let padded: *mut Padded<T> = kernel::container_of!(self.raw(), Padded<T>, bio);
@@ -233,13 +245,6 @@ impl<T: EndIo> OwnedBio<T> {
         unsafe { bch::bio_clone_blkg_association(self.raw(), src.raw()) };
     }
 
-    /// Directs the bio to another device.
-    pub fn set_dev(&mut self, dev: &Arc<Bdev>) {
-        // SAFETY: The bio is ours, and the count that goes in front keeps the device alive.
-        unsafe { bch::bio_set_dev(self.raw(), dev.raw()) };
-        self.hold(dev);
-    }
-
     /// Holds a count of `dev` instead of the device so far.
     fn hold(&mut self, dev: &Arc<Bdev>) {
         let new = ManuallyDrop::new(dev.clone());
@@ -247,23 +252,20 @@ impl<T: EndIo> OwnedBio<T> {
         drop(ManuallyDrop::into_inner(old));
     }
 
-    /// Gives the bio pages of its own for `bytes`, a multiple of 512; they are freed with it. With
-    /// `may_fail` the memory allocator does not try hard. Process context, NOIO.
+    /// Gives the bio pages of its own for `bytes`, a multiple of 512; they are freed with it. The memory allocator
+    /// does not try hard: for I/O that need not be, or that can be done otherwise. Process context, NOIO.
     ///
     /// # Errors
     ///
     /// `ENOMEM`; `EINVAL` if the bio has pages already, is a clone or has too few segments. The bio is
     /// then as before.
-    pub fn alloc_pages(&mut self, bytes: usize, may_fail: bool) -> Result {
+    pub fn alloc_pages(&mut self, bytes: usize) -> Result {
         let total = u32::try_from(bytes).map_err(|_| EINVAL)?;
         let front = self.front();
         if front.own_bytes != 0 || !front.src.is_null() || bytes == 0 || bytes % 512 != 0 {
             return Err(EINVAL);
         }
-        let mut gfp = bch::GFP_NOIO;
-        if may_fail {
-            gfp |= bch::__GFP_NORETRY | bch::__GFP_NOWARN;
-        }
+        let gfp = bch::GFP_NOIO | bch::__GFP_NORETRY | bch::__GFP_NOWARN;
         let mut left = bytes;
         while left > 0 {
             let len = left.min(PAGE_SIZE);

@@ -164,6 +164,26 @@ void bch_helper_noio_restore(unsigned int flags)
 	memalloc_noio_restore(flags);
 }
 
+unsigned int bch_helper_reserves_save(void)
+{
+	return memalloc_noreclaim_save();
+}
+
+void bch_helper_reserves_restore(unsigned int flags)
+{
+	memalloc_noreclaim_restore(flags);
+}
+
+int bch_helper_mempool_init_kmalloc(struct mempool *pool, int min, size_t size)
+{
+	return mempool_init_kmalloc_pool(pool, min, size);
+}
+
+void *bch_helper_mempool_get(struct mempool *pool, gfp_t gfp)
+{
+	return mempool_alloc(pool, gfp);
+}
+
 u64 bch_helper_clock_local(void)
 {
 	return local_clock();

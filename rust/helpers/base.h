@@ -7,6 +7,7 @@
 #define _BCH_HELPERS_BASE_H
 
 #include <linux/jiffies.h>
+#include <linux/mempool.h>
 #include <linux/notifier.h>
 #include <linux/rwsem.h>
 #include <linux/semaphore.h>
@@ -52,6 +53,10 @@ bool bch_helper_runs_in(struct work_struct *work);
 /* Memory, time, random numbers. */
 unsigned int bch_helper_noio_save(void);
 void bch_helper_noio_restore(unsigned int flags);
+unsigned int bch_helper_reserves_save(void);
+void bch_helper_reserves_restore(unsigned int flags);
+int bch_helper_mempool_init_kmalloc(struct mempool *pool, int min, size_t size);
+void *bch_helper_mempool_get(struct mempool *pool, gfp_t gfp);
 u64 bch_helper_clock_local(void);
 unsigned long bch_helper_jiffies_now(void);
 u32 bch_helper_random_below(u32 ceil);

@@ -215,9 +215,9 @@ impl CacheSet {
         self.buckets.adopt(nr)
     }
 
-    /// Takes all buckets of one complete write of the priorities at once, or none.
-    pub(crate) fn prio_buckets_alloc(&self, n: usize) -> Result<KVec<BucketPin>> {
-        let mut pins = KVec::with_capacity(n, GFP_KERNEL)?;
+    /// Takes all buckets of one complete write of the priorities at once, or none. `pins` has room for `n`, and gets
+    /// them.
+    pub(crate) fn prio_buckets_alloc(&self, n: usize, pins: &mut KVec<BucketPin>) -> Result {
         if self.io_disabled() {
             return Err(EIO);
         }
@@ -236,7 +236,7 @@ impl CacheSet {
             let nr = nr.ok_or(ENOSPC)?;
             pins.push(self.hand_out(nr, Reserve::Prio), GFP_KERNEL)?;
         }
-        Ok(pins)
+        Ok(())
     }
 
     /// Nothing is in the bucket any more. Its generation stays.

@@ -80,6 +80,10 @@ impl CacheSet {
                 self.initial_mark_key(0, k);
             }
         }
+        if !self.btree.chunks.is_full() {
+            // There is no memory for all leaves. The tree is not in use yet, so that nobody else drops any.
+            self.evict(leaf);
+        }
         Ok(())
     }
 }

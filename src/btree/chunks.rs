@@ -2,45 +2,68 @@
 
 //! Memory of the keys of a leaf: slab objects of 1 KiB behind the core crate's [`KeyMap`].
 //!
-//! C keeps the sets of a node in one buffer of the size of the node (`bset.c`); here a leaf only
-//! takes what its keys need.
+//! C keeps the sets of a node in one buffer of the size of the node (`bset.c`), and some such buffers in reserve
+//! (`mca_reserve`); here a leaf only takes what its keys need, and the reserve is of chunks.
 
+use super::reserve::{
+    ChunkPool,
+    Depth, //
+};
 use bcache_core::keymap::{
     Chunk,
     Chunks,
     KeyMap,
     NoMem, //
 };
-use kernel::prelude::*;
+use bcache_kernel::memalloc::reserves;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 
 /// The keys of a leaf, or the part of them that is not on disk yet.
 pub(super) type LeafMap = KeyMap<ChunkList>;
 
-/// An empty map; takes no memory.
-pub(super) fn new_map() -> LeafMap {
-    KeyMap::new(ChunkList::new())
+/// An empty map, which takes no memory; when it has to, it may take what `depth` says.
+pub(super) fn new_map(pool: &Arc<ChunkPool>, depth: Depth) -> LeafMap {
+    KeyMap::new(ChunkList {
+        used: KVec::new(),
+        stock: KVec::new(),
+        pool: pool.clone(),
+        depth,
+    })
 }
 
-/// Chunks in the order of their keys, and some in stock. Allocates: the caller is in a NOIO scope.
+/// Chunks in the order of their keys, and some in stock. Never waits for memory.
 pub(crate) struct ChunkList {
     used: KVec<KBox<Chunk>>,
     stock: KVec<KBox<Chunk>>,
+    /// Where chunks go, and may come from.
+    pool: Arc<ChunkPool>,
+    depth: Depth,
 }
 
 impl ChunkList {
-    /// No chunk, no stock.
-    fn new() -> Self {
-        Self {
-            used: KVec::new(),
-            stock: KVec::new(),
-        }
+    /// How deep into the reserve it may go from now on.
+    pub(super) fn set_depth(&mut self, depth: Depth) {
+        self.depth = depth;
     }
 
-    /// Allocates one chunk for the stock. Not inlined: a chunk passes over the stack.
-    #[inline(never)]
-    fn buy(&mut self) -> Result<(), NoMem> {
-        let chunk = KBox::new(Chunk::new(), GFP_KERNEL).map_err(|_| NoMem)?;
-        self.stock.push(chunk, GFP_KERNEL).map_err(|_| NoMem)
+    /// An empty map that shares the reserve.
+    pub(super) fn sibling(&self) -> LeafMap {
+        new_map(&self.pool, Depth::None)
+    }
+
+    /// Makes room in the tables for `n` more chunks.
+    fn widen(&mut self, n: usize) -> Result<(), NoMem> {
+        let room = |v: &KVec<KBox<Chunk>>| v.capacity().saturating_sub(v.len()) >= n;
+        if room(&self.used) && room(&self.stock) {
+            return Ok(());
+        }
+        // Tables are small: who may take of the reserve may do so for them, too.
+        let _reserves = (self.depth != Depth::None).then(reserves);
+        self.used.reserve(n, GFP_NOWAIT).map_err(|_| NoMem)?;
+        self.stock.reserve(n, GFP_NOWAIT).map_err(|_| NoMem)
     }
 }
 
@@ -68,17 +91,28 @@ impl Chunks for ChunkList {
     }
 
     fn remove(&mut self, i: usize) {
-        drop(self.used.remove(i));
+        if let Ok(chunk) = self.used.remove(i) {
+            self.pool.give(chunk);
+        }
     }
 
     fn reserve(&mut self, n: usize) -> Result<(), NoMem> {
-        let spare = self.used.capacity().saturating_sub(self.used.len());
-        if spare < n {
-            self.used.reserve(n, GFP_KERNEL).map_err(|_| NoMem)?;
-        }
+        self.widen(n)?;
         while self.stock.len() < n {
-            self.buy()?;
+            let chunk = self.pool.take(self.depth).ok_or(NoMem)?;
+            // There is room.
+            self.stock.push_within_capacity(chunk).map_err(|_| NoMem)?;
         }
         Ok(())
+    }
+}
+
+impl Drop for ChunkList {
+    fn drop(&mut self) {
+        for list in [&mut self.used, &mut self.stock] {
+            while let Some(chunk) = list.pop() {
+                self.pool.give(chunk);
+            }
+        }
     }
 }

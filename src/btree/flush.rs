@@ -128,6 +128,7 @@ impl CacheSet {
             let now = time::jiffies();
             if now.saturating_sub(looked) >= msecs_to_jiffies(LOOK_MS) {
                 looked = now;
+                self.btree.chunks.top_up();
                 let old = now.saturating_sub(msecs_to_jiffies(MAX_AGE_MS));
                 let flushed =
                     self.flush_leaves(|leaf| leaf.dirty_since().is_some_and(|t| t <= old));

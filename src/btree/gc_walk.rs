@@ -16,7 +16,8 @@ use super::{
         Leaf,
         LeafState, //
     },
-    node_io::set_blocks, //
+    node_io::set_blocks,
+    reserve::Depth, //
 };
 use crate::cache_set::CacheSet;
 use bcache_core::{
@@ -60,6 +61,17 @@ struct Marked {
     rewrite: bool,
 }
 
+/// The sizes and the leaves of a window apart. Does not wait for memory.
+fn unzip(window: &[(Arc<Leaf>, usize)]) -> Result<(KVec<usize>, KVec<Arc<Leaf>>)> {
+    let mut words = KVec::with_capacity(window.len(), GFP_NOWAIT)?;
+    let mut leaves = KVec::with_capacity(window.len(), GFP_NOWAIT)?;
+    for (leaf, n) in window {
+        words.push(*n, GFP_NOWAIT)?;
+        leaves.push(leaf.clone(), GFP_NOWAIT)?;
+    }
+    Ok((words, leaves))
+}
+
 impl CacheSet {
     /// A whole run. May sleep long; called by the gc thread.
     ///
@@ -74,7 +86,8 @@ impl CacheSet {
             stats: GcStats::default(),
             nodes_before: self.btree.gc.stats().nodes,
             paused_at: 0,
-            window: KVec::with_capacity(MERGE_NODES, GFP_KERNEL)?,
+            // Without memory there are no merges: gc must not wait for it, as who needs a bucket waits for gc.
+            window: KVec::with_capacity(MERGE_NODES, GFP_NOWAIT).unwrap_or_default(),
         };
         self.gc_mark_nodes(&mut run.stats);
         self.gc_renew_nodes()?;
@@ -184,8 +197,10 @@ impl CacheSet {
         if run.window.len() >= MERGE_NODES {
             drop(run.window.remove(0));
         }
-        run.window.push((leaf, marked.words), GFP_KERNEL)?;
-        self.gc_merge(run)
+        match run.window.push_within_capacity((leaf, marked.words)) {
+            Ok(()) => self.gc_merge(run),
+            Err(_) => Ok(()),
+        }
     }
 
     /// Merges the leaves of the window if that saves one.
@@ -194,12 +209,9 @@ impl CacheSet {
             block_bytes: num::u32_from_usize_sat(self.geo.block_bytes()),
             node_blocks: self.node_blocks(self.geo.btree_node_sectors()),
         };
-        let mut words = KVec::with_capacity(MERGE_NODES, GFP_KERNEL)?;
-        let mut leaves = KVec::with_capacity(MERGE_NODES, GFP_KERNEL)?;
-        for (leaf, n) in &run.window {
-            words.push(*n, GFP_KERNEL)?;
-            leaves.push(leaf.clone(), GFP_KERNEL)?;
-        }
+        let Ok((words, leaves)) = unzip(&run.window) else {
+            return Ok(());
+        };
         let Some(plan) = coalesce::plan(&shape, &words) else {
             return Ok(());
         };
@@ -212,7 +224,8 @@ impl CacheSet {
         run.window.clear();
         let last = fresh.last().ok_or(EIO)?;
         let words = self.live_words(last).unwrap_or(usize::MAX);
-        run.window.push((last.clone(), words), GFP_KERNEL)?;
+        // There is room.
+        let _ = run.window.push_within_capacity((last.clone(), words));
         Ok(())
     }
 
@@ -232,7 +245,7 @@ impl CacheSet {
             Err(e) if e == ENOSPC => return Ok(None),
             Err(e) => return Err(e),
         };
-        match self.rebuild(&mut s, old, place) {
+        match self.rebuild(&mut s, old, place, Depth::None) {
             Ok(fresh) => Ok(Some(fresh)),
             // Somebody changed the leaves, or there is no room or memory: not this time.
             Err(e) if e != EIO => Ok(None),

@@ -11,7 +11,11 @@ use super::{
         LeafNode,
         LeafState, //
     },
-    node_io::set_blocks, //
+    node_io::set_blocks,
+    reserve::{
+        Depth,
+        Need, //
+    }, //
 };
 use crate::{
     cache_set::CacheSet,
@@ -73,11 +77,13 @@ impl CacheSet {
         n.written.saturating_add(set_blocks(&self.geo, words)) > self.node_blocks(leaf.key.sectors)
     }
 
-    /// Runs `f` on a leaf if it is in memory, takes changes and (if `room`) has room for them.
+    /// Runs `f` on a leaf if it is in memory, takes changes and (if `room`) has room for them. `depth` says where `f`
+    /// may take memory from.
     fn try_modify<T>(
         &self,
         leaf: &Arc<Leaf>,
         room: bool,
+        depth: Depth,
         f: &mut impl FnMut(&Leaf, &mut LeafNode) -> Result<T, NoMem>,
     ) -> Result<T, Refusal> {
         let mut state = leaf.state.write();
@@ -89,7 +95,10 @@ impl CacheSet {
         if room && self.leaf_full(leaf, n) {
             return Err(Refusal::Full);
         }
-        let done = f(leaf, n).map_err(|NoMem| Refusal::NoMem)?;
+        n.set_depth(depth);
+        let done = f(leaf, n);
+        n.set_depth(Depth::None);
+        let done = done.map_err(|NoMem| Refusal::NoMem)?;
         leaf.touch();
         let words = n.pending.words();
         drop(state);
@@ -104,7 +113,8 @@ impl CacheSet {
     }
 
     /// Runs `f` on the leaf that has position `pos`, as soon as that leaf can be changed. With
-    /// `wait` false gives `EAGAIN` where it would read, write or wait for a split.
+    /// `wait` false gives `EAGAIN` where it would read, write or wait for a split. Without `room` it is for what need
+    /// not be, and fails without memory.
     fn modify<T>(
         &self,
         pos: Pos,
@@ -117,16 +127,32 @@ impl CacheSet {
                 return Err(EIO);
             }
             let leaf = self.btree.leaf_at(pos).ok_or(EIO)?;
-            match self.try_modify(&leaf, room, f) {
+            match self.try_modify(&leaf, room, Depth::None, f) {
                 Ok(done) => return Ok(done),
-                Err(Refusal::NoMem) if !wait => return Err(ENOMEM),
+                Err(Refusal::NoMem) if !wait || !room => return Err(ENOMEM),
                 Err(_) if !wait => return Err(EAGAIN),
                 Err(Refusal::Gone) => self.btree.wait_for_change(),
                 Err(Refusal::Absent) => self.leaf_load(&leaf)?,
                 Err(Refusal::Full) => self.split_leaf(&leaf)?,
-                Err(Refusal::NoMem) => time::sleep_ms(10),
+                Err(Refusal::NoMem) => match self.modify_lean(&leaf, room, f) {
+                    Ok(done) => return Ok(done),
+                    Err(Refusal::NoMem) => time::sleep_ms(10),
+                    // The next round sees what it is.
+                    Err(_) => {}
+                },
             }
         }
+    }
+
+    /// As [`CacheSet::try_modify`], with memory of the reserve. May sleep.
+    fn modify_lean<T>(
+        &self,
+        leaf: &Arc<Leaf>,
+        room: bool,
+        f: &mut impl FnMut(&Leaf, &mut LeafNode) -> Result<T, NoMem>,
+    ) -> Result<T, Refusal> {
+        let _lean = self.lean(leaf, Need::Change);
+        self.try_modify(leaf, room, Depth::Leaf, f)
     }
 
     /// Takes what an overwritten key had from the accounting of dirty data, which knows no stale ones.

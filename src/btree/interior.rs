@@ -33,7 +33,10 @@ use bcache_core::key::{
     Pos,
     Ptr, //
 };
-use bcache_kernel::random;
+use bcache_kernel::{
+    memalloc::reserves,
+    random, //
+};
 use kernel::prelude::*;
 
 /// Words of a key of a node.
@@ -139,20 +142,6 @@ impl Structure {
 }
 
 impl CacheSet {
-    /// Runs `f` until it does not fail for lack of memory, or the set is dead.
-    ///
-    /// For small allocations (NOIO) in the middle of a change that must not stop halfway. Nothing
-    /// that the machine needs to free memory waits for the locks held here: the shrinker only tries
-    /// locks.
-    pub(super) fn insist<T>(&self, mut f: impl FnMut() -> Result<T>) -> Result<T> {
-        loop {
-            match f() {
-                Err(e) if e == ENOMEM && !self.io_disabled() => bcache_kernel::time::sleep_ms(10),
-                other => return other,
-            }
-        }
-    }
-
     /// A bucket of the stock as a node that ends at `end`.
     pub(super) fn take_node(
         &self,
@@ -330,11 +319,13 @@ impl CacheSet {
     ///
     /// `EIO` if the set is dead; `ENOMEM` with nothing changed.
     pub(super) fn renew_interior(&self, s: &mut Structure, level: usize, ni: usize) -> Result {
+        let reserves = reserves();
         let mut moves = Moves::new()?;
         let node = s.node_mut(level, ni)?;
         let (old, end) = (node.key, node.key.end);
         let mut children = KVVec::with_capacity(node.children.len(), GFP_KERNEL)?;
         children.extend_from_slice(&node.children, GFP_KERNEL)?;
+        drop(reserves);
         let key = self.take_node(s, &mut moves, end)?;
         let fresh = self.write_interior(key, &children)?;
         let above = level.saturating_add(1);

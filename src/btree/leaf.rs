@@ -6,11 +6,9 @@
 //! a split or a merge makes new leaves and marks the old ones dead.
 
 use super::{
-    chunks::{
-        new_map,
-        LeafMap, //
-    },
-    interior::NodeKey, //
+    chunks::LeafMap,
+    interior::NodeKey,
+    reserve::Depth, //
 };
 use crate::journal::JournalPin;
 use bcache_kernel::{
@@ -55,13 +53,19 @@ impl LeafNode {
     /// A node with these keys that is not on disk yet.
     pub(super) fn fresh(keys: LeafMap, seq: u64) -> Self {
         Self {
+            pending: keys.chunks().sibling(),
             keys,
-            pending: new_map(),
             seq,
             written: 0,
             pin: None,
             frozen: false,
         }
+    }
+
+    /// How deep into the reserve a change may go from now on.
+    pub(super) fn set_depth(&mut self, depth: Depth) {
+        self.keys.chunks_mut().set_depth(depth);
+        self.pending.chunks_mut().set_depth(depth);
     }
 }
 

@@ -17,7 +17,8 @@ use super::{
         Leaf,
         LeafNode,
         LeafState, //
-    }, //
+    },
+    reserve::Depth, //
 };
 use crate::cache_set::CacheSet;
 use bcache_core::{
@@ -202,7 +203,8 @@ impl CacheSet {
         let mut s = self.lock_structure(1, true)?;
         let mut moves = Moves::new()?;
         let key = self.take_node(&mut s, &mut moves, Pos::MAX)?;
-        let node = LeafNode::fresh(new_map(), random::u64().max(1));
+        let keys = new_map(&self.btree.chunks, Depth::None);
+        let node = LeafNode::fresh(keys, random::u64().max(1));
         let leaf = Leaf::new(key, LeafState::Loaded(node))?;
         let index = Index::new(core::slice::from_ref(&leaf))?;
         self.write_fresh(&leaf)?;

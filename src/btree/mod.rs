@@ -15,7 +15,7 @@
 //!
 //! # Locks
 //!
-//! structure mutex, then `Leaf::io`, then `Leaf::state`, then those of allocator and journal. Two
+//! structure mutex, then `Btree::lean`, then `Leaf::io`, then `Leaf::state`, then those of allocator and journal. Two
 //! leaves are never locked at a time. `Leaf::state` is never held while waiting for I/O, `Leaf::io`
 //! only for the I/O of this leaf. Buckets are allocated before the structure mutex is taken.
 //! Therefore the journal may write leaves ([`CacheSet::btree_flush_oldest`]) whatever the btree
@@ -42,6 +42,7 @@ mod leaf;
 mod load;
 mod lookup;
 mod node_io;
+mod reserve;
 mod shrink;
 mod split;
 mod timed;
@@ -53,6 +54,7 @@ use self::{
     interior::Interior,
     leaf::Leaf,
     node_io::SET_BYTES,
+    reserve::ChunkPool,
     timed::Times, //
 };
 use crate::{
@@ -84,7 +86,7 @@ use kernel::{
 /// Buckets kept ready for new nodes at most.
 const STOCK: usize = 32;
 /// Buffers that are there even without memory: for nodes, and for appended sets.
-const NODE_BUFS: usize = 2;
+const NODE_BUFS: usize = 4;
 const SET_BUFS: usize = 4;
 
 /// What the structure mutex guards.
@@ -122,6 +124,11 @@ pub(crate) struct Btree {
     node_bytes: usize,
     node_bufs: Arc<DmaPool>,
     set_bufs: Arc<DmaPool>,
+    /// Memory of the keys of leaves.
+    chunks: Arc<ChunkPool>,
+    /// See [`reserve::Lean`].
+    #[pin]
+    lean: Mutex<()>,
     #[pin]
     flusher: Flusher,
     /// Garbage collection.
@@ -158,6 +165,8 @@ impl Btree {
             node_bytes,
             node_bufs: DmaPool::new(NODE_BUFS, *node_bytes)?,
             set_bufs: DmaPool::new(SET_BUFS, SET_BYTES.min(*node_bytes))?,
+            chunks: ChunkPool::new(*node_bytes)?,
+            lean <- new_mutex!((), "Btree::lean"),
             flusher <- Flusher::new(),
             gc <- Gc::new(&geo),
             times <- Times::new(),

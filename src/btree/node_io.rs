@@ -16,6 +16,10 @@ use super::{
         Leaf,
         LeafNode,
         LeafState, //
+    },
+    reserve::{
+        Depth,
+        Need, //
     }, //
 };
 use crate::{
@@ -37,11 +41,13 @@ use bcache_core::{
 };
 use bcache_kernel::{
     block::Opf,
+    crc64::crc64_be,
     dma::{
         DmaBuf,
         DmaPool, //
     },
-    memalloc::noio, //
+    memalloc::noio,
+    time, //
 };
 use kernel::prelude::*;
 
@@ -112,8 +118,16 @@ impl CacheSet {
             self.set_error(format_args!("{what} at bucket {bucket}"));
             EIO
         };
-        let info = bset::parse_node(data, &self.geo, key.ptr, self.set_magic, kind, each)
-            .map_err(|e| bad(&e))?;
+        let info = bset::parse_node(
+            crc64_be,
+            data,
+            &self.geo,
+            key.ptr,
+            self.set_magic,
+            kind,
+            each,
+        )
+        .map_err(|e| bad(&e))?;
         if info.invalid != 0 {
             return Err(bad(&"invalid keys"));
         }
@@ -156,7 +170,7 @@ impl CacheSet {
     ) -> Result<u32> {
         let block = self.geo.block_bytes();
         let out = buf.as_mut_slice();
-        let encoded = bset::encode_bset(out, seq, key.ptr, self.set_magic, keys, block);
+        let encoded = bset::encode_bset(crc64_be, out, seq, key.ptr, self.set_magic, keys, block);
         let Ok(bytes) = encoded else {
             self.set_error(format_args!("btree set larger than its node"));
             return Err(EIO);
@@ -192,12 +206,26 @@ impl CacheSet {
     /// Makes sure that a leaf is in memory (or dead). May sleep, reads from disk.
     pub(super) fn leaf_load(&self, leaf: &Leaf) -> Result {
         let _noio = noio();
+        let mut done = self.try_load(leaf, Depth::None);
+        while matches!(done, Err(e) if e == ENOMEM) && !self.io_disabled() {
+            let lean = self.lean(leaf, Need::Leaf);
+            done = self.try_load(leaf, Depth::Leaf);
+            drop(lean);
+            if done.is_err() {
+                time::sleep_ms(10);
+            }
+        }
+        done
+    }
+
+    /// As [`CacheSet::leaf_load`], without waiting for memory.
+    fn try_load(&self, leaf: &Leaf, depth: Depth) -> Result {
         let _io = leaf.io.lock();
         if !matches!(*leaf.state.read(), LeafState::NotLoaded) {
             return Ok(());
         }
-        let start = bcache_kernel::time::local_clock_ns();
-        let node = self.insist(|| self.read_leaf(&leaf.key))?;
+        let start = time::local_clock_ns();
+        let node = self.read_leaf(&leaf.key, depth)?;
         *leaf.state.write() = LeafState::Loaded(node);
         leaf.touch();
         self.btree.loaded.add(1);
@@ -206,8 +234,8 @@ impl CacheSet {
     }
 
     /// Reads a leaf and merges its sets.
-    fn read_leaf(&self, key: &NodeKey) -> Result<LeafNode> {
-        let mut keys = new_map();
+    fn read_leaf(&self, key: &NodeKey, depth: Depth) -> Result<LeafNode> {
+        let mut keys = new_map(&self.btree.chunks, depth);
         let mut full = false;
         let bucket = self.geo.bucket_sectors();
         let info = self.read_node(key, NodeKind::Leaf, |k| {
@@ -222,6 +250,7 @@ impl CacheSet {
         if full {
             return Err(ENOMEM);
         }
+        keys.chunks_mut().set_depth(Depth::None);
         let mut node = LeafNode::fresh(keys, info.seq);
         node.written = info.written_blocks;
         Ok(node)
@@ -265,12 +294,21 @@ impl CacheSet {
         }
         let block = self.geo.block_bytes();
         let keys = n.pending.iter().copied();
-        let bytes = bset::encode_bset(out, n.seq, leaf.key.ptr, self.set_magic, keys, block)?;
+        let bytes = bset::encode_bset(
+            crc64_be,
+            out,
+            n.seq,
+            leaf.key.ptr,
+            self.set_magic,
+            keys,
+            block,
+        )?;
+        let empty = n.pending.chunks().sibling();
         let set = TakenSet {
             block: n.written,
             bytes,
             _pin: n.pin.take(),
-            _keys: core::mem::replace(&mut n.pending, new_map()),
+            _keys: core::mem::replace(&mut n.pending, empty),
         };
         n.written = n.written.saturating_add(set_blocks_of(bytes, block));
         leaf.mark_clean();

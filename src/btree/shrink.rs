@@ -44,7 +44,7 @@ impl CacheSet {
     }
 
     /// Drops the content of a leaf that is clean and not in use just now.
-    fn evict(&self, leaf: &Leaf) -> bool {
+    pub(super) fn evict(&self, leaf: &Leaf) -> bool {
         let Some(_io) = leaf.io.try_lock() else {
             return false;
         };

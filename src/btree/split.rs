@@ -24,6 +24,10 @@ use super::{
         LeafState, //
     },
     node_io::set_blocks,
+    reserve::{
+        Depth,
+        Need, //
+    },
     Structure, //
 };
 use crate::cache_set::CacheSet;
@@ -32,7 +36,10 @@ use bcache_core::key::{
     Pos, //
 };
 use bcache_kernel::{
-    memalloc::noio,
+    memalloc::{
+        noio,
+        reserves, //
+    },
     random,
     time, //
 };
@@ -109,6 +116,9 @@ impl Filler {
     }
 }
 
+/// New leaves of one change, mostly.
+const DRAFTS: usize = 8;
+
 /// Keys of a leaf to be.
 struct Draft {
     keys: LeafMap,
@@ -148,10 +158,12 @@ impl CacheSet {
         };
         let mut filler = Filler::split(self, live);
         let old = core::slice::from_ref(leaf);
-        match self.rebuild(&mut s, old, &mut |words| Some(filler.place(words))) {
+        let mut place = |words| Some(filler.place(words));
+        match self.rebuild(&mut s, old, &mut place, Depth::Split) {
             Err(e) if e == EAGAIN => Ok(()),
             Err(e) if e == ENOMEM => {
                 drop(s);
+                drop(self.lean(leaf, Need::Leaf));
                 time::sleep_ms(10);
                 Ok(())
             }
@@ -164,8 +176,8 @@ impl CacheSet {
     }
 
     /// Replaces `old`, neighbours under one parent, by new leaves; `place` tells for each live key
-    /// (by its words, in order) which, counted from 0, or `None` if they do not fit. Gives the new
-    /// leaves.
+    /// (by its words, in order) which, counted from 0, or `None` if they do not fit. `depth` says where their memory may
+    /// come from. Gives the new leaves.
     ///
     /// # Errors
     ///
@@ -176,14 +188,17 @@ impl CacheSet {
         s: &mut Structure,
         old: &[Arc<Leaf>],
         place: &mut dyn FnMut(usize) -> Option<usize>,
+        depth: Depth,
     ) -> Result<KVec<Arc<Leaf>>> {
+        let reserves = reserves();
         let old_keys = keys_of(old)?;
+        let mut moves = Moves::new()?;
+        drop(reserves);
         if !s.levels.is_empty() && s.find_parent(0, &old_keys).is_none() {
             return Err(EAGAIN);
         }
-        let mut moves = Moves::new()?;
         let frozen = freeze(old)?;
-        let (fresh, new_keys, index) = match self.prepare(s, old, place, &mut moves) {
+        let (fresh, new_keys, index) = match self.prepare(s, old, place, depth, &mut moves) {
             Ok(prepared) => prepared,
             Err(e) => {
                 self.undo_moves(s, moves);
@@ -215,13 +230,16 @@ impl CacheSet {
         s: &mut Structure,
         old: &[Arc<Leaf>],
         place: &mut dyn FnMut(usize) -> Option<usize>,
+        depth: Depth,
         moves: &mut Moves,
     ) -> Result<(KVec<Arc<Leaf>>, KVec<NodeKey>, Arc<Index>)> {
         let start = time::local_clock_ns();
-        let drafts = self.draft(old, place)?;
+        let drafts = self.draft(old, place, depth)?;
         self.btree.times.sort.add_since(start);
+        let _reserves = reserves();
         let mut fresh = KVec::with_capacity(drafts.len(), GFP_KERNEL)?;
-        for draft in drafts {
+        for mut draft in drafts {
+            draft.keys.chunks_mut().set_depth(Depth::None);
             let key = self.take_node(s, moves, draft.last)?;
             let node = LeafNode::fresh(draft.keys, random::u64().max(1));
             fresh.push(Leaf::new(key, LeafState::Loaded(node))?, GFP_KERNEL)?;
@@ -237,8 +255,12 @@ impl CacheSet {
         &self,
         old: &[Arc<Leaf>],
         place: &mut dyn FnMut(usize) -> Option<usize>,
+        depth: Depth,
     ) -> Result<KVec<Draft>> {
-        let mut drafts = KVec::new();
+        let reserves = reserves();
+        let mut drafts = KVec::with_capacity(DRAFTS, GFP_KERNEL)?;
+        drop(reserves);
+        let chunks = &self.btree.chunks;
         // Keys of one new leaf follow each other.
         let mut current = None;
         for leaf in old {
@@ -253,8 +275,8 @@ impl CacheSet {
                 let at = place(k.words()).ok_or(EAGAIN)?;
                 if current != Some(at) {
                     current = Some(at);
-                    let (keys, last) = (new_map(), k.pos());
-                    drafts.push(Draft { keys, last }, GFP_KERNEL)?;
+                    let (keys, last) = (new_map(chunks, depth), k.pos());
+                    drafts.push(Draft { keys, last }, GFP_NOWAIT)?;
                 }
                 let draft = drafts.last_mut().ok_or(EIO)?;
                 let bucket = self.geo.bucket_sectors();
@@ -267,8 +289,8 @@ impl CacheSet {
         match drafts.last_mut() {
             Some(draft) => draft.last = end,
             None => {
-                let (keys, last) = (new_map(), end);
-                drafts.push(Draft { keys, last }, GFP_KERNEL)?;
+                let (keys, last) = (new_map(chunks, depth), end);
+                drafts.push(Draft { keys, last }, GFP_NOWAIT)?;
             }
         }
         Ok(drafts)

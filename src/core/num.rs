@@ -102,6 +102,7 @@ pub const fn low_u32(v: u64) -> u32 {
 
 /// The lowest 8 bits as an index into a table of 256 entries.
 #[inline]
+#[cfg(not(CONFIG_RUST))]
 pub const fn low_index(v: u64) -> usize {
     (v & 0xff) as usize
 }

@@ -34,7 +34,10 @@ use bcache_core::{
         Jset, //
     }, //
 };
-use bcache_kernel::dma::DmaBuf;
+use bcache_kernel::{
+    crc64::crc64_be,
+    dma::DmaBuf, //
+};
 use kernel::{
     alloc::KVVec,
     prelude::*, //
@@ -107,7 +110,7 @@ impl Scan<'_> {
         let len = self.buf.len().min(MAX_JSET_BYTES);
         self.c.meta_read(self.start(i), &mut self.buf, 0..len)?;
         let block = self.buf.as_slice().get(..len).unwrap_or(&[]);
-        match parse_jset(block, self.c.set_magic, len) {
+        match parse_jset(crc64_be, block, self.c.set_magic, len) {
             Ok(jset) => Ok(Some(jset.seq)),
             Err(BadJset::Magic) => Ok(None),
             Err(e) => {
@@ -145,7 +148,7 @@ impl Scan<'_> {
         while at < len {
             let rest = self.buf.as_slice().get(at..len).unwrap_or(&[]);
             let max = left.saturating_sub(at).min(MAX_JSET_BYTES);
-            match parse_jset(rest, self.c.set_magic, max) {
+            match parse_jset(crc64_be, rest, self.c.set_magic, max) {
                 // What is left of the round before, or of an earlier life of the set: entries are
                 // written one after the other.
                 Ok(jset)

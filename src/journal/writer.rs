@@ -17,6 +17,7 @@ use bcache_core::{
 };
 use bcache_kernel::{
     block::Opf,
+    crc64::crc64_be,
     dma::DmaBuf,
     kthread::should_stop,
     memalloc,
@@ -138,7 +139,7 @@ impl Writer {
     /// Writes an entry and tells those who wait for it.
     fn write(&mut self, job: &Job) -> Result {
         let out = self.buf.as_mut_slice();
-        encode_jset(out, &job.fields, &self.words).map_err(|_| EINVAL)?;
+        encode_jset(crc64_be, out, &job.fields, &self.words).map_err(|_| EINVAL)?;
         self.words.clear();
         let opf = Opf::SYNC | Opf::PREFLUSH | Opf::FUA;
         self.c

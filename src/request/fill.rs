@@ -24,7 +24,6 @@ use bcache_kernel::{
     memalloc,
     workqueue::Queue, //
 };
-use kernel::prelude::*;
 
 /// A fill under way.
 pub(super) struct FillReq {
@@ -75,6 +74,7 @@ impl FillReq {
     /// A fill of the range of `check`, which starts `skip` sectors into the read. `None` if there is no memory
     /// or the cache is being detached.
     pub(super) fn start(read: &Shared<ReadReq>, skip: u32, check: &Key) -> Option<Job<Self>> {
+        let slot = read.stay.att.dev.io.fills.try_slot()?;
         let req = Self {
             stay: read.stay.again()?,
             read: Some(read.clone()),
@@ -86,7 +86,7 @@ impl FillReq {
             extent: None,
             submit_us: 0,
         };
-        Job::new(req, GFP_KERNEL).ok()
+        Some(slot.fill(req))
     }
 
     /// Gives the reader its copy, or the error. False if there is nothing to fill with.

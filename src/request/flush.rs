@@ -15,7 +15,6 @@ use bcache_kernel::{
     memalloc,
     workqueue::Queue, //
 };
-use kernel::prelude::*;
 
 /// A flush.
 pub(super) struct FlushReq {
@@ -29,23 +28,13 @@ pub(super) struct FlushIo(Shared<FlushReq>);
 
 /// Starts a flush: it waits for the journal, so all of it is for the worker.
 pub(super) fn submit(stay: Stay, user: UserBio) {
+    let slot = stay.att.dev.io.flushes.slot();
     let req = FlushReq {
         user: Some(user),
         error: ErrorCell::new(),
         stay,
     };
-    match Job::new(req, GFP_KERNEL) {
-        Ok(job) => job.queue(),
-        Err(req) => req.end(Status::RESOURCE),
-    }
-}
-
-impl FlushReq {
-    fn end(mut self, status: Status) {
-        if let Some(user) = self.user.take() {
-            user.end(status);
-        }
-    }
+    slot.fill(req).queue();
 }
 
 impl JobRun for FlushReq {

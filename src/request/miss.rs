@@ -47,14 +47,17 @@ pub(super) fn submit(req: &Shared<ReadReq>, hole: &Piece, key: &Key) -> u32 {
     let Ok(bytes) = usize::try_from(sectors.saturating_mul(512)) else {
         return 0;
     };
-    let mut bio = att.dev.io.fill.alloc(
+    let bio = att.dev.io.fill.try_alloc(
         &att.dev.bdev,
         sectors.div_ceil(8),
         user.opf(),
         key.start(),
         FillIo::new(),
     );
-    if bio.alloc_pages(bytes, true).is_err() {
+    let Some(mut bio) = bio else {
+        return 0;
+    };
+    if bio.alloc_pages(bytes).is_err() {
         return 0;
     }
     bio.charge_to(user);

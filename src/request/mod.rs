@@ -15,6 +15,7 @@ mod congestion;
 mod detached;
 mod fill;
 mod flush;
+mod hit;
 mod insert;
 mod miss;
 mod plan;
@@ -30,11 +31,13 @@ pub(crate) use congestion::{
 
 use crate::{
     attach::Attachment,
-    cached_dev::CachedDev, //
+    cached_dev::CachedDev,
+    writeback::{DirtyBio, DirtyReq}, //
 };
 use bcache_kernel::{
     block::{BioSet, Op, Opf, Status, UserBio},
     gate::GatePass,
+    job::Pool,
     memalloc, //
 };
 use kernel::{
@@ -45,27 +48,51 @@ use kernel::{
 /// Bios that are always available per set of a device, so that I/O goes on without memory.
 const MIN_BIOS: u32 = 4;
 
-/// The bio sets of one backing device, by what a completion has to know.
+/// Requests of each kind that are always possible.
+const MIN_REQUESTS: u16 = 4;
+
+/// Where the I/O of one backing device has its memory: bio sets, by what a completion has to know, and pools of requests.
+///
+/// All of it makes progress without memory, by this order: who waits for something of one line holds nothing of a later
+/// one, and what is held comes back once that on later lines does.
+///
+/// 1. `hit`
+/// 2. `reads`, `writes`, `flushes`
+/// 3. `read`, `write`, `flush`, `pass`: come back from the devices
+///
+/// Nobody waits for the others: there need not be a fill, and writeback has another way.
 pub(crate) struct IoSets {
+    hit: Pin<KBox<BioSet<hit::HitIo>>>,
+    reads: Pin<KBox<Pool<read::ReadReq>>>,
+    writes: Pin<KBox<Pool<write::WriteReq>>>,
+    flushes: Pin<KBox<Pool<flush::FlushReq>>>,
+    fills: Pin<KBox<Pool<fill::FillReq>>>,
     read: Pin<KBox<BioSet<read::ReadIo>>>,
     fill: Pin<KBox<BioSet<fill::FillIo>>>,
     write: Pin<KBox<BioSet<write::WriteIo>>>,
     flush: Pin<KBox<BioSet<flush::FlushIo>>>,
     pass: Pin<KBox<BioSet<detached::PassIo>>>,
     /// Background writeback.
-    pub(crate) dirty: Pin<KBox<BioSet<crate::writeback::DirtyBio>>>,
+    pub(crate) dirty: Pin<KBox<BioSet<DirtyBio>>>,
+    pub(crate) dirty_keys: Pin<KBox<Pool<DirtyReq>>>,
 }
 
 impl IoSets {
     /// Makes the sets. May sleep.
     pub(crate) fn new() -> Result<Self> {
         Ok(Self {
+            hit: BioSet::new(MIN_BIOS, false)?,
+            reads: Pool::new(MIN_REQUESTS)?,
+            writes: Pool::new(MIN_REQUESTS)?,
+            flushes: Pool::new(MIN_REQUESTS)?,
+            fills: Pool::new(1)?,
             read: BioSet::new(MIN_BIOS, false)?,
             fill: BioSet::new(MIN_BIOS, true)?,
             write: BioSet::new(MIN_BIOS, false)?,
             flush: BioSet::new(MIN_BIOS, true)?,
             pass: BioSet::new(MIN_BIOS, false)?,
             dirty: BioSet::new(MIN_BIOS, true)?,
+            dirty_keys: Pool::new(1)?,
         })
     }
 }

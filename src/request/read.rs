@@ -4,13 +4,14 @@
 //!
 //! C: `cached_dev_read`, `cache_lookup`, `cached_dev_read_error` in `request.c`.
 //!
-//! A read that one piece of the cache answers is a single clone ([`ReadIo::Hit`]); everything else becomes
+//! A read that one piece of the cache answers is a single clone (see [`super::hit`]); everything else becomes
 //! a [`ReadReq`]. The bucket behind a pointer can be reused while the data is read. That is found out
 //! afterwards, by the generation; the read then starts anew with a fresh look-up.
 
 use super::{
     cells::ErrorCell,
     congestion::{now_us, CacheIo},
+    hit,
     miss,
     plan::{Piece, Plan},
     Stay, //
@@ -72,24 +73,10 @@ pub(super) struct ReadReq {
 
 /// What the completion of a piece of a read has to know.
 pub(super) enum ReadIo {
-    /// Not known yet: the bio is being made.
-    New,
-    /// All of the read, from the cache.
-    Hit(Hit),
     /// A piece from the cache, submitted at a time in microseconds.
     Cache(Shared<ReadReq>, Ptr, u32),
     /// A piece from the backing device.
     Backing(Shared<ReadReq>),
-}
-
-/// A read that one clone answers.
-pub(super) struct Hit {
-    user: UserBio,
-    ptr: Ptr,
-    dirty: bool,
-    bypass: bool,
-    submit_us: u32,
-    stay: Stay,
 }
 
 /// Starts a read. The submitter's context, does not wait for I/O.
@@ -97,7 +84,7 @@ pub(super) fn submit(stay: Stay, user: UserBio, bypass: bool) {
     let att = &stay.att;
     let start = user.sector().saturating_add(att.dev.data_offset);
     match att.set.find_hit(att.inode, start, user.sectors()) {
-        Some((ptr, dirty)) => send_hit(stay, user, ptr, dirty, bypass),
+        Some((ptr, dirty)) => hit::send(stay, user, ptr, dirty, bypass),
         None => submit_request(stay, user, bypass),
     }
 }
@@ -105,31 +92,31 @@ pub(super) fn submit(stay: Stay, user: UserBio, bypass: bool) {
 /// Starts a read that is no plain hit. Apart, so that its stack is not that of a hit.
 #[inline(never)]
 fn submit_request(stay: Stay, user: UserBio, bypass: bool) {
-    let Ok(slot) = Slot::new(GFP_KERNEL) else {
-        return user.end(Status::RESOURCE);
-    };
+    let slot = stay.att.dev.io.reads.slot();
     let job = slot.fill(ReadReq::new(stay, user, bypass));
     look_up(job, true);
 }
 
-/// Sends the only clone of a read.
-fn send_hit(stay: Stay, user: UserBio, ptr: Ptr, dirty: bool, bypass: bool) {
-    let att = &stay.att;
-    let mut bio = att
-        .dev
-        .io
-        .read
-        .clone_range(&att.set.bdev, &user, 0, user.sectors(), ReadIo::New);
-    bio.set_sector(ptr.sector());
-    *bio.data_mut() = ReadIo::Hit(Hit {
-        user,
-        ptr,
-        dirty,
-        bypass,
-        submit_us: now_us(),
-        stay,
-    });
-    bio.submit();
+/// Goes on with a read whose only clone was no good: of a device that failed, or with data that was replaced meanwhile.
+/// Any context.
+pub(super) fn recover_hit(
+    slot: Slot<ReadReq>,
+    stay: Stay,
+    user: UserBio,
+    bypass: bool,
+    dirty: bool,
+    status: Status,
+) {
+    let mut job = slot.fill(ReadReq::new(stay, user, bypass));
+    job.next = Next::Recover;
+    job.dirty = dirty;
+    job.fill_over = true;
+    if status.is_ok() {
+        job.note_race();
+    } else {
+        job.cache.record(status);
+    }
+    job.queue();
 }
 
 impl ReadReq {
@@ -386,8 +373,6 @@ impl EndIo for ReadIo {
     fn end_io(bio: OwnedBio<Self>, status: Status) {
         let opf = bio.opf();
         match bio.into_data() {
-            ReadIo::New => {}
-            ReadIo::Hit(hit) => hit.over(status),
             ReadIo::Cache(req, ptr, submit_us) => {
                 let set = &req.stay.att.set;
                 set.cache_io_done(CacheIo::Read, status, submit_us);
@@ -406,36 +391,5 @@ impl EndIo for ReadIo {
                 release(req);
             }
         }
-    }
-}
-
-impl Hit {
-    /// The clone is back. Completion context.
-    fn over(self, status: Status) {
-        let set = &self.stay.att.set;
-        set.cache_io_done(CacheIo::Read, status, self.submit_us);
-        if status.is_ok() && set.buckets.ptr_stale(self.ptr) == 0 {
-            self.stay.att.mark_read(true, self.bypass);
-            return self.user.end(Status::OK);
-        }
-        self.recover(status);
-    }
-
-    /// The data is not good: goes on as a request. Completion context.
-    #[inline(never)]
-    fn recover(self, status: Status) {
-        let Ok(slot) = Slot::new(GFP_ATOMIC) else {
-            return self.user.end(Status::IOERR);
-        };
-        let mut job = slot.fill(ReadReq::new(self.stay, self.user, self.bypass));
-        job.next = Next::Recover;
-        job.dirty = self.dirty;
-        job.fill_over = true;
-        if status.is_ok() {
-            job.note_race();
-        } else {
-            job.cache.record(status);
-        }
-        job.queue();
     }
 }

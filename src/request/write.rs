@@ -32,7 +32,7 @@ use bcache_core::request::mode::{
 };
 use bcache_kernel::{
     block::{EndIo, Op, Opf, OwnedBio, Status, UserBio},
-    job::{Job, JobRun, Shared, Slot},
+    job::{Job, JobRun, Shared},
     memalloc,
     rwsem::Pass,
     task,
@@ -126,9 +126,8 @@ pub(super) fn submit(stay: Stay, user: UserBio, bypass: bool) {
     // The thread that excludes us only reads the index: it needs nothing that hangs on this task.
     let lock = att.wb.lock.enter();
     let way = choose(att, &user, start, bypass);
-    let Ok(slot) = Slot::new(GFP_KERNEL) else {
-        return user.end(Status::RESOURCE);
-    };
+    // Writes that are under way have the lock already: they do not wait for it, so we may wait for them.
+    let slot = att.dev.io.writes.slot();
     let flush = user.opf().has(Opf::FUA | Opf::PREFLUSH);
     let job = slot.fill(init!(WriteReq {
         start,

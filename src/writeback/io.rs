@@ -8,17 +8,27 @@
 //! device (issued in the order of the keys, whatever the order of the reads), flushed there, and the key replaced by
 //! a clean one. C leaves the flush out: with a volatile write cache in the backing device, a clean key then
 //! promises data that a power cut can still take away, although the user had flushed it.
+//!
+//! All that takes more memory than there may be; without it there is another way ([`super::carry`]).
 
+use super::carry;
 use crate::{
     attach::Attachment,
     buckets::BucketPin,
     flag::{Num, Num64},
     request::{CacheIo, Stay}, //
 };
-use bcache_core::key::Key;
+use bcache_core::{
+    key::Key,
+    num::{
+        usize_from_u32,
+        SECTOR_SHIFT, //
+    }, //
+};
 use bcache_kernel::{
     block::{EndIo, Opf, OwnedBio, Status},
-    job::{Job, JobRun},
+    dma::DmaBuf,
+    job::{Job, JobRun, Slot},
     kthread::should_stop,
     memalloc,
     time,
@@ -53,7 +63,7 @@ enum Next {
 }
 
 /// A key on its way.
-pub(super) struct DirtyReq {
+pub(crate) struct DirtyReq {
     key: Key,
     /// Place in the order of writes.
     seq: u32,
@@ -95,6 +105,9 @@ pub(super) struct Flow {
     /// Keys that are written but not flushed.
     #[pin]
     written: Mutex<KVec<Key>>,
+    /// For keys that there is no memory for.
+    #[pin]
+    pub(super) spare: Mutex<DmaBuf>,
 }
 
 impl Flow {
@@ -106,6 +119,7 @@ impl Flow {
         }
         let wq = Wq::new(c"bcache_writeback_wq", true, false, 0)?;
         let written = KVec::with_capacity(super::keybuf::KEYBUF_KEYS, GFP_KERNEL)?;
+        let spare = carry::buffer()?;
         Ok(pin_init!(Self {
             in_flight: Num::new(0),
             next_seq: Num::new(0),
@@ -114,6 +128,7 @@ impl Flow {
             wq,
             order <- new_mutex!(Order { next: 0, ready }, "Flow::order"),
             written <- new_mutex!(written, "Flow::written"),
+            spare <- new_mutex!(spare, "Flow::spare"),
         }))
     }
 }
@@ -191,26 +206,44 @@ impl Attachment {
             return self.wb.keybuf.remove(&key);
         };
         self.wb.wake.wait_until(|| flow.in_flight.get() < IN_FLIGHT);
-        if self.try_start(key, pin).is_none() {
+        let done = match self.set.attachment(self.inode).and_then(Stay::of) {
+            Some(stay) => match self.memory_for(&key) {
+                Some((bio, slot)) => self.send_read(key, pin, stay, bio, slot),
+                None => self.carry_over(&key),
+            },
+            None => Err(Status::IOERR),
+        };
+        if done.is_err() {
             flow.errors.add(1);
             self.wb.keybuf.remove(&key);
         }
     }
 
-    fn try_start(&self, key: Key, pin: BucketPin) -> Option<()> {
-        let ptr = key.ptr()?;
-        let att = self.set.attachment(self.inode)?;
-        let bytes = usize::try_from(key.size().saturating_mul(512)).ok()?;
-        let mut bio = self.dev.io.dirty.alloc(
-            &self.set.bdev,
-            key.size().div_ceil(8),
-            Opf::READ,
-            ptr.sector(),
-            DirtyBio(None),
-        );
-        bio.alloc_pages(bytes, false).ok()?;
+    /// Pages and a request for a key, if they can be had.
+    fn memory_for(&self, key: &Key) -> Option<(OwnedBio<DirtyBio>, Slot<DirtyReq>)> {
+        let sector = key.ptr()?.sector();
+        let pages = key.size().div_ceil(8);
+        let io = &self.dev.io;
+        let mut bio =
+            io.dirty
+                .try_alloc(&self.set.bdev, pages, Opf::READ, sector, DirtyBio(None))?;
+        bio.alloc_pages(usize_from_u32(key.size()) << SECTOR_SHIFT)
+            .ok()?;
+        Some((bio, io.dirty_keys.try_slot()?))
+    }
+
+    /// Sends the read of a key off.
+    fn send_read(
+        &self,
+        key: Key,
+        pin: BucketPin,
+        stay: Stay,
+        bio: OwnedBio<DirtyBio>,
+        slot: Slot<DirtyReq>,
+    ) -> Result<(), Status> {
+        let mut bio = bio;
         self.set_priority(&mut bio);
-        let req = DirtyReq {
+        let job = slot.fill(DirtyReq {
             key,
             seq: self.wb.flow.next_seq.get(),
             next: Next::Write,
@@ -218,14 +251,20 @@ impl Attachment {
             bio: None,
             submit_us: crate::request::now_us(),
             _pin: pin,
-            stay: Stay::of(att)?,
-        };
-        let job = Job::new(req, GFP_KERNEL).ok()?;
+            stay,
+        });
         self.wb.flow.next_seq.add(1);
         self.wb.flow.in_flight.add(1);
         bio.data_mut().0 = Some(job);
         bio.submit();
-        Some(())
+        Ok(())
+    }
+
+    /// A key is written: it is settled with the next flush.
+    pub(super) fn note_written(&self, key: Key) -> Result<(), Status> {
+        // There is room for every key of the list.
+        let kept = self.wb.flow.written.lock().push_within_capacity(key);
+        kept.map_err(|_| Status::IOERR)
     }
 
     /// Without a target for dirty data writeback takes only what nobody else wants.
@@ -334,13 +373,10 @@ fn write(mut job: Job<DirtyReq>) {
 /// A key is written, or failed. Worker.
 fn written(mut job: Job<DirtyReq>) {
     drop(job.bio.take());
-    let wb = &job.stay.att.wb;
-    let mut kept = false;
-    if job.status.is_ok() {
-        // There is room for every key of the list.
-        kept = wb.flow.written.lock().push_within_capacity(job.key).is_ok();
-    }
-    if !kept {
+    let att = &job.stay.att;
+    let wb = &att.wb;
+    let done = job.status.to_result().map_err(|_| job.status);
+    if done.and_then(|()| att.note_written(job.key)).is_err() {
         wb.flow.errors.add(1);
         wb.keybuf.remove(&job.key);
     }

@@ -9,6 +9,7 @@
 //! how it is done to its end, and exclusively by the thread while it scans and while it changes the state of
 //! the device. So a scan that finds nothing dirty proves that there is nothing.
 
+mod carry;
 mod count;
 mod dirty;
 mod io;
@@ -17,7 +18,7 @@ mod rate;
 mod show;
 mod thread;
 
-pub(crate) use io::DirtyBio;
+pub(crate) use io::{DirtyBio, DirtyReq};
 pub(crate) use rate::SetIdle;
 
 use crate::{

@@ -39,6 +39,11 @@ impl Chunk {
         self.keys.get(..self.len).unwrap_or_default()
     }
 
+    /// Makes the chunk empty.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
     /// Number of keys.
     #[inline]
     pub fn len(&self) -> usize {

@@ -31,7 +31,8 @@ use super::bkey::{
 };
 use super::checksum::{
     bch_crc64,
-    btree_crc64, //
+    btree_crc64,
+    Crc64, //
 };
 use super::NoSpace;
 use crate::geometry::Geometry;
@@ -144,6 +145,7 @@ pub struct NodeInfo {
 
 /// Splits the set at the start of `log` off; gives its words of keys and its bytes rounded up to blocks.
 fn parse_set(
+    crc: Crc64,
     log: &[u8],
     block_bytes: usize,
     ptr: Ptr,
@@ -167,9 +169,9 @@ fn parse_set(
     }
     let summed = log.get(size_of::<U64>()..bytes).ok_or(BadNode::Header)?;
     let csum = if head.version.get() == 0 {
-        bch_crc64(summed)
+        bch_crc64(crc, summed)
     } else {
-        btree_crc64(ptr.0, summed)
+        btree_crc64(crc, ptr.0, summed)
     };
     if csum != head.csum.get() {
         return Err(BadNode::Checksum);
@@ -185,6 +187,7 @@ fn peek_seq(log: &[u8]) -> u64 {
 
 /// Checks the whole node and its log; gives it without the counts of keys.
 fn check_log(
+    crc: Crc64,
     buf: &[u8],
     block_bytes: usize,
     ptr: Ptr,
@@ -203,7 +206,7 @@ fn check_log(
     };
     let mut log = buf;
     while !log.is_empty() && peek_seq(log) == seq {
-        let (words, bytes) = parse_set(log, block_bytes, ptr, set_magic)?;
+        let (words, bytes) = parse_set(crc, log, block_bytes, ptr, set_magic)?;
         if words.is_empty() && info.sets != 0 {
             return Err(BadNode::Empty);
         }
@@ -236,6 +239,7 @@ fn check_log(
 ///
 /// Says what is wrong with the log; `each` was not called then.
 pub fn parse_node(
+    crc: Crc64,
     buf: &[u8],
     geo: &Geometry,
     ptr: Ptr,
@@ -244,7 +248,7 @@ pub fn parse_node(
     mut each: impl FnMut(&Key),
 ) -> Result<NodeInfo, BadNode> {
     let block_bytes = geo.block_bytes();
-    let mut info = check_log(buf, block_bytes, ptr, set_magic)?;
+    let mut info = check_log(crc, buf, block_bytes, ptr, set_magic)?;
     let mut log = buf;
     for _ in 0..info.sets {
         let (head, rest) = Header::ref_from_prefix(log).map_err(|_| BadNode::Header)?;
@@ -289,6 +293,7 @@ pub fn set_bytes(words: usize, block_bytes: usize) -> Option<usize> {
 ///
 /// [`NoSpace`] if `out` is too small; what it holds then is unspecified.
 pub fn encode_bset(
+    crc: Crc64,
     out: &mut [u8],
     seq: u64,
     ptr: Ptr,
@@ -319,7 +324,7 @@ pub fn encode_bset(
     };
     head.write_to_prefix(out).map_err(|_| NoSpace)?;
     let summed = out.get(size_of::<U64>()..bytes).ok_or(NoSpace)?;
-    head.csum.set(btree_crc64(ptr.0, summed));
+    head.csum.set(btree_crc64(crc, ptr.0, summed));
     head.write_to_prefix(out).map_err(|_| NoSpace)?;
     Ok(rounded)
 }

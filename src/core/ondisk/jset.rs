@@ -28,7 +28,10 @@ use super::bkey::{
     Keys,
     PaddedKey, //
 };
-use super::checksum::bch_crc64;
+use super::checksum::{
+    bch_crc64,
+    Crc64, //
+};
 use super::NoSpace;
 use crate::key::Key;
 use crate::num;
@@ -155,7 +158,12 @@ impl<'a> Jset<'a> {
 /// # Errors
 ///
 /// Says what is wrong first, in the order magic, size, checksum, keys.
-pub fn parse_jset(block: &[u8], set_magic: u64, max_bytes: usize) -> Result<Jset<'_>, BadJset> {
+pub fn parse_jset(
+    crc: Crc64,
+    block: &[u8],
+    set_magic: u64,
+    max_bytes: usize,
+) -> Result<Jset<'_>, BadJset> {
     let (head, rest) = JsetHeader::ref_from_prefix(block).map_err(|_| BadJset::Short)?;
     if head.magic.get() != set_magic ^ JSET_MAGIC {
         return Err(BadJset::Magic);
@@ -169,7 +177,7 @@ pub fn parse_jset(block: &[u8], set_magic: u64, max_bytes: usize) -> Result<Jset
         return Err(BadJset::TooBig);
     }
     let summed = block.get(size_of::<U64>()..bytes).ok_or(BadJset::Short)?;
-    if bch_crc64(summed) != head.csum.get() {
+    if bch_crc64(crc, summed) != head.csum.get() {
         return Err(BadJset::Checksum);
     }
     let (words, _) = <[U64]>::ref_from_prefix_with_elems(rest, nr).map_err(|_| BadJset::Short)?;
@@ -212,7 +220,12 @@ pub struct JsetFields {
 /// # Errors
 ///
 /// [`NoSpace`] if `out` is too small; what it holds then is unspecified.
-pub fn encode_jset(out: &mut [u8], fields: &JsetFields, words: &[u64]) -> Result<usize, NoSpace> {
+pub fn encode_jset(
+    crc: Crc64,
+    out: &mut [u8],
+    fields: &JsetFields,
+    words: &[u64],
+) -> Result<usize, NoSpace> {
     let bytes = words
         .len()
         .checked_mul(size_of::<U64>())
@@ -243,7 +256,7 @@ pub fn encode_jset(out: &mut [u8], fields: &JsetFields, words: &[u64]) -> Result
     if let Some(tail) = out.get_mut(bytes..end) {
         tail.fill(0);
     }
-    let csum = bch_crc64(out.get(size_of::<U64>()..bytes).ok_or(NoSpace)?);
+    let csum = bch_crc64(crc, out.get(size_of::<U64>()..bytes).ok_or(NoSpace)?);
     U64::new(csum).write_to_prefix(out).map_err(|_| NoSpace)?;
     Ok(bytes)
 }

@@ -10,6 +10,8 @@
 pub mod bkey;
 pub mod bset;
 pub mod checksum;
+#[cfg(not(CONFIG_RUST))]
+pub mod crc64;
 pub mod jset;
 pub mod prio;
 pub mod superblock;

@@ -26,7 +26,10 @@ use zerocopy_derive::{
     Unaligned, //
 };
 
-use super::checksum::bch_crc64;
+use super::checksum::{
+    bch_crc64,
+    Crc64, //
+};
 use super::NoSpace;
 
 /// Magic of priority sets before the set's is mixed in.
@@ -131,10 +134,10 @@ pub struct PrioSet<'a> {
 /// # Errors
 ///
 /// Says what is wrong first: size, checksum, magic.
-pub fn parse_prio_set(buf: &[u8], set_magic: u64) -> Result<PrioSet<'_>, BadPrioSet> {
+pub fn parse_prio_set(crc: Crc64, buf: &[u8], set_magic: u64) -> Result<PrioSet<'_>, BadPrioSet> {
     let (head, rest) = Header::ref_from_prefix(buf).map_err(|_| BadPrioSet::Short)?;
     let summed = buf.get(size_of::<U64>()..).ok_or(BadPrioSet::Short)?;
-    if bch_crc64(summed) != head.csum.get() {
+    if bch_crc64(crc, summed) != head.csum.get() {
         return Err(BadPrioSet::Checksum);
     }
     if head.magic.get() != set_magic ^ PSET_MAGIC {
@@ -156,6 +159,7 @@ pub fn parse_prio_set(buf: &[u8], set_magic: u64) -> Result<PrioSet<'_>, BadPrio
 ///
 /// [`NoSpace`] if there are more entries than fit; what `out` holds then is unspecified.
 pub fn encode_prio_set(
+    crc: Crc64,
     out: &mut [u8],
     set_magic: u64,
     seq: u64,
@@ -179,6 +183,6 @@ pub fn encode_prio_set(
     for entry in entries {
         *slots.next().ok_or(NoSpace)? = entry;
     }
-    let csum = bch_crc64(out.get(size_of::<U64>()..).ok_or(NoSpace)?);
+    let csum = bch_crc64(crc, out.get(size_of::<U64>()..).ok_or(NoSpace)?);
     U64::new(csum).write_to_prefix(out).map_err(|_| NoSpace)
 }

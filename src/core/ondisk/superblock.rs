@@ -25,7 +25,10 @@ use zerocopy_derive::{
     Unaligned, //
 };
 
-use super::checksum::bch_crc64;
+use super::checksum::{
+    bch_crc64,
+    Crc64, //
+};
 use super::uuid::{
     Uuid,
     LABEL_BYTES, //
@@ -321,11 +324,11 @@ pub struct Superblock {
 }
 
 /// Checksum of a stored superblock with `keys` journal buckets.
-fn checksum(page: &[u8], keys: u16) -> Option<u64> {
+fn checksum(crc: Crc64, page: &[u8], keys: u16) -> Option<u64> {
     let end = usize::from(keys)
         .checked_mul(size_of::<U64>())?
         .checked_add(FIXED_BYTES)?;
-    Some(bch_crc64(page.get(size_of::<U64>()..end)?))
+    Some(bch_crc64(crc, page.get(size_of::<U64>()..end)?))
 }
 
 impl Superblock {
@@ -337,6 +340,7 @@ impl Superblock {
     ///
     /// The first thing that is wrong, in the order of the C driver.
     pub fn parse(
+        crc: Crc64,
         page: &[u8; SB_BYTES],
         logical_block_size: u32,
         disk_sectors: u64,
@@ -351,7 +355,7 @@ impl Superblock {
             return Err(Bad::Magic);
         }
         // More journal buckets than the page can list have no checksum; C reads behind the page.
-        match checksum(page, disk.keys.get()) {
+        match checksum(crc, page, disk.keys.get()) {
             Some(csum) if csum == disk.csum.get() => {}
             _ => return Err(Bad::Checksum),
         }
@@ -495,7 +499,7 @@ impl Superblock {
     /// Magic, sizes, `data_offset`, `nbuckets` and the numbers in the set are never written. The feature
     /// words and `first_bucket` are written for cache devices only: the C driver writes uninitialised
     /// memory there for backing devices.
-    pub fn encode_into(&self, page: &mut [u8; SB_BYTES]) {
+    pub fn encode_into(&self, crc: Crc64, page: &mut [u8; SB_BYTES]) {
         let Ok((disk, _)) = Disk::mut_from_prefix(page.as_mut_slice()) else {
             return;
         };
@@ -522,7 +526,7 @@ impl Superblock {
             disk.feature_incompat.set(self.feature_incompat);
             disk.feature_ro_compat.set(self.feature_ro_compat);
         }
-        let Some(csum) = checksum(page, keys) else {
+        let Some(csum) = checksum(crc, page, keys) else {
             return;
         };
         if let Ok((disk, _)) = Disk::mut_from_prefix(page.as_mut_slice()) {

@@ -12,6 +12,7 @@ use bcache_core::key::{Key, Ptr};
 use bcache_core::keymap::{Chunk, Chunks, KeyMap, NoMem};
 use bcache_core::num::BucketNr;
 use bcache_core::ondisk::bset::{parse_node, NodeKind, BSET_HEADER_BYTES};
+use bcache_core::ondisk::crc64::crc64_be;
 use bcache_core::ondisk::jset::{parse_jset, BadJset, Jset};
 use bcache_core::ondisk::prio::parse_prio_set;
 use bcache_core::ondisk::superblock::{BdevState, CacheMode, Superblock, SB_BYTES};
@@ -99,7 +100,7 @@ fn journal<'a>(image: &'a [u8], sb: &Superblock, geo: &Geometry) -> Vec<Entry<'a
         let bucket = &image[*b as usize * bucket_bytes..][..bucket_bytes];
         let mut at = 0;
         while at < bucket_bytes {
-            match parse_jset(&bucket[at..], sb.set_magic(), MAX_JSET_BYTES) {
+            match parse_jset(crc64_be, &bucket[at..], sb.set_magic(), MAX_JSET_BYTES) {
                 Ok(j) => {
                     let bytes = j.bytes_rounded(geo.block_bytes());
                     list.push((j, i, at / geo.block_bytes()));
@@ -164,8 +165,12 @@ fn tell_prios(out: &mut String, image: &[u8], sb: &Superblock, geo: &Geometry, f
     let mut all = Vec::new();
     for _ in 0..geo.prio_buckets() {
         let start = geo.bucket_start(BucketNr(bucket as u32)) as usize * 512;
-        let set =
-            parse_prio_set(&image[start..][..geo.meta_bucket_bytes()], sb.set_magic()).unwrap();
+        let set = parse_prio_set(
+            crc64_be,
+            &image[start..][..geo.meta_bucket_bytes()],
+            sb.set_magic(),
+        )
+        .unwrap();
         let (seq, next) = (set.seq, set.next_bucket);
         writeln!(
             out,
@@ -299,7 +304,7 @@ fn tell_overlay(out: &mut String, keys: usize, map: &KeyMap<VecChunks>) {
 
 fn tell(image: &[u8]) -> String {
     let out = &mut String::new();
-    let sb = Superblock::parse(page(image), 512, image.len() as u64 / 512).unwrap();
+    let sb = Superblock::parse(crc64_be, page(image), 512, image.len() as u64 / 512).unwrap();
     assert!(!sb.is_bdev() && sb.sync());
     let geo = sb.geometry().unwrap();
     tell_superblock(out, &sb);
@@ -316,7 +321,7 @@ fn tell(image: &[u8]) -> String {
     let mut map = KeyMap::new(VecChunks::default());
     let mut keys = 0;
     let kind = NodeKind::of_level(newest.btree_level);
-    let info = parse_node(node, &geo, ptr, sb.set_magic(), kind, |k| {
+    let info = parse_node(crc64_be, node, &geo, ptr, sb.set_magic(), kind, |k| {
         keys += 1;
         map.insert(k, geo.bucket_sectors(), |_| ()).unwrap();
     })
@@ -338,9 +343,9 @@ fn compare(name: &str) {
     assert_eq!(want, have);
     // Rewriting what was read changes nothing.
     let mut copy = *page(&image);
-    Superblock::parse(page(&image), 512, u64::MAX)
+    Superblock::parse(crc64_be, page(&image), 512, u64::MAX)
         .unwrap()
-        .encode_into(&mut copy);
+        .encode_into(crc64_be, &mut copy);
     assert_eq!(&copy, page(&image));
 }
 
@@ -357,7 +362,7 @@ fn stopped_cache() {
 #[test]
 fn backing_device() {
     let bytes = std::fs::read(fixture("bdev_first8k.bin")).unwrap();
-    let sb = Superblock::parse(page(&bytes), 512, 0).unwrap();
+    let sb = Superblock::parse(crc64_be, page(&bytes), 512, 0).unwrap();
     assert!(sb.is_bdev());
     assert_eq!(
         (sb.version, sb.data_offset, sb.block_size, sb.seq),
@@ -374,6 +379,6 @@ fn backing_device() {
     );
     assert_eq!(uuid::label_text(&sb.label), b"mylabel");
     let mut copy = *page(&bytes);
-    sb.encode_into(&mut copy);
+    sb.encode_into(crc64_be, &mut copy);
     assert_eq!(&copy, page(&bytes));
 }

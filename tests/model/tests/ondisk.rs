@@ -9,7 +9,8 @@ use bcache_core::ondisk::bkey::{self, Keys, PaddedKey};
 use bcache_core::ondisk::bset::{
     encode_bset, parse_node, set_bytes, BadNode, NodeKind, BSET_HEADER_BYTES,
 };
-use bcache_core::ondisk::checksum::{bch_crc64, btree_crc64, crc64_be};
+use bcache_core::ondisk::checksum::{bch_crc64, btree_crc64};
+use bcache_core::ondisk::crc64::crc64_be;
 use bcache_core::ondisk::jset::{encode_jset, parse_jset, BadJset, JsetFields, JSET_HEADER_BYTES};
 use bcache_core::ondisk::prio::{encode_prio_set, parse_prio_set, BadPrioSet, PrioEntry};
 use bcache_core::ondisk::superblock::{
@@ -37,11 +38,14 @@ fn crc_vectors() {
         (&[0; 4088], 0x7e57_06a7_380d_6e37),
         (&all, 0x59c3_325b_2927_a19a),
     ] {
-        assert_eq!(bch_crc64(data), want);
+        assert_eq!(bch_crc64(crc64_be, data), want);
     }
     assert_eq!(crc64_be(0, b"123456789"), 0x6c40_df5f_0b49_7347);
     assert_eq!(crc64_be(!0, b"123456789"), 0x9d13_a61c_0e5b_0ff5);
-    assert_eq!(btree_crc64(0x12_3407, b"123456789"), 0x9755_fae7_ca13_8af5);
+    assert_eq!(
+        btree_crc64(crc64_be, 0x12_3407, b"123456789"),
+        0x9755_fae7_ca13_8af5
+    );
     // Entries of the first table.
     assert_eq!(crc64_be(0, &[1]), 0x42f0_e1eb_a9ea_3693);
     assert_eq!(crc64_be(0, &[255]), 0x9afc_e626_ce85_b507);
@@ -53,12 +57,23 @@ fn empty_set_vectors() {
     head.extend(0x9013_5c78_b99e_07f5u64.to_le_bytes());
     head.extend(0x0123_4567_89ab_cdefu64.to_le_bytes());
     head.extend([1, 0, 0, 0, 0, 0, 0, 0]);
-    assert_eq!(btree_crc64(0x12_3407, &head), 0x5481_a021_a8cd_2662);
+    assert_eq!(
+        btree_crc64(crc64_be, 0x12_3407, &head),
+        0x5481_a021_a8cd_2662
+    );
     head[16] = 0;
-    assert_eq!(bch_crc64(&head), 0x4fa9_d38e_26c4_ad10);
+    assert_eq!(bch_crc64(crc64_be, &head), 0x4fa9_d38e_26c4_ad10);
 
     let mut out = [0xff; 1024];
-    let n = encode_bset(&mut out, 0x0123_4567_89ab_cdef, Ptr(0x12_3407), 0, [], 512);
+    let n = encode_bset(
+        crc64_be,
+        &mut out,
+        0x0123_4567_89ab_cdef,
+        Ptr(0x12_3407),
+        0,
+        [],
+        512,
+    );
     assert_eq!(n, Ok(512));
     assert_eq!(out[..8], 0x5481_a021_a8cd_2662u64.to_le_bytes());
     assert!(out[32..512].iter().all(|b| *b == 0) && out[512] == 0xff);
@@ -96,7 +111,7 @@ fn superblock(version: u8, union: [u64; 5], flags: u8, seq: u8, keys: u8) -> [u8
 
 fn seal(p: &mut [u8; SB_BYTES]) -> u64 {
     let keys = usize::from(u16::from_le_bytes([p[206], p[207]]));
-    let csum = bch_crc64(&p[8..208 + 8 * keys]);
+    let csum = bch_crc64(crc64_be, &p[8..208 + 8 * keys]);
     p[..8].copy_from_slice(&csum.to_le_bytes());
     csum
 }
@@ -106,7 +121,7 @@ fn cache() -> [u8; SB_BYTES] {
 }
 
 fn parse(p: &[u8; SB_BYTES]) -> Result<Superblock, BadSuperblock> {
-    Superblock::parse(p, 512, 1024 * 1024)
+    Superblock::parse(crc64_be, p, 512, 1024 * 1024)
 }
 
 #[test]
@@ -182,7 +197,7 @@ fn superblock_features() {
         p[194..196].copy_from_slice(&bucket.to_le_bytes());
         p[2256..2258].copy_from_slice(&hi.to_le_bytes());
         seal(&mut p);
-        Superblock::parse(&p, 512, u64::MAX)
+        Superblock::parse(crc64_be, &p, 512, u64::MAX)
     };
     assert_eq!(with(1, 0, 0, 1024, 0).unwrap_err(), BadSuperblock::Compat);
     assert_eq!(with(0, 4, 0, 1024, 0).unwrap_err(), BadSuperblock::Incompat);
@@ -209,7 +224,7 @@ fn superblock_keeps_what_it_does_not_know() {
     sb.set_replacement(Replacement::Random);
     sb.label = uuid::label_from(b"name");
     let mut q = p;
-    sb.encode_into(&mut q);
+    sb.encode_into(crc64_be, &mut q);
     let changed: Vec<usize> = (8..SB_BYTES).filter(|i| p[*i] != q[*i]).collect();
     assert_eq!(changed, [72, 73, 74, 75, 104, 112]);
     let again = parse(&q).unwrap();
@@ -235,7 +250,7 @@ fn backing_flags() {
     sb.set_state(BdevState::Clean);
     assert_eq!(sb.flags, 0x2000_0000_0000_0001);
     let mut q = p;
-    sb.encode_into(&mut q);
+    sb.encode_into(crc64_be, &mut q);
     assert_eq!(p[120..144], q[120..144]);
     assert_eq!((p[184..200].to_vec(), q[204]), (q[184..200].to_vec(), 7));
     for state in [
@@ -387,9 +402,9 @@ fn words(keys: &[Key]) -> Vec<u64> {
 fn jset_round_trip() {
     let keys = some_keys(50);
     let mut out = vec![0xee; 32768];
-    let bytes = encode_jset(&mut out, &fields(), &words(&keys)).unwrap();
+    let bytes = encode_jset(crc64_be, &mut out, &fields(), &words(&keys)).unwrap();
     assert_eq!(bytes, JSET_HEADER_BYTES + 8 * words(&keys).len());
-    let j = parse_jset(&out, MAGIC, 32768).unwrap();
+    let j = parse_jset(crc64_be, &out, MAGIC, 32768).unwrap();
     assert_eq!(
         (j.seq, j.last_seq, j.version, j.btree_level),
         (77, 70, 1, 1)
@@ -409,29 +424,29 @@ fn jset_round_trip() {
         .all(|b| *b == 0));
 
     assert_eq!(
-        parse_jset(&out, MAGIC ^ 1, 32768).unwrap_err(),
+        parse_jset(crc64_be, &out, MAGIC ^ 1, 32768).unwrap_err(),
         BadJset::Magic
     );
     assert_eq!(
-        parse_jset(&out, MAGIC, bytes - 1).unwrap_err(),
+        parse_jset(crc64_be, &out, MAGIC, bytes - 1).unwrap_err(),
         BadJset::TooBig
     );
     assert_eq!(
-        parse_jset(&out[..bytes - 1], MAGIC, 32768).unwrap_err(),
+        parse_jset(crc64_be, &out[..bytes - 1], MAGIC, 32768).unwrap_err(),
         BadJset::Short
     );
     assert_eq!(
-        parse_jset(&out[..100], MAGIC, 32768).unwrap_err(),
+        parse_jset(crc64_be, &out[..100], MAGIC, 32768).unwrap_err(),
         BadJset::Short
     );
     out[bytes - 1] ^= 1;
     assert_eq!(
-        parse_jset(&out, MAGIC, 32768).unwrap_err(),
+        parse_jset(crc64_be, &out, MAGIC, 32768).unwrap_err(),
         BadJset::Checksum
     );
     let mut small = vec![0; bytes - 1];
     assert_eq!(
-        encode_jset(&mut small, &fields(), &words(&keys)),
+        encode_jset(crc64_be, &mut small, &fields(), &words(&keys)),
         Err(NoSpace)
     );
 }
@@ -442,8 +457,11 @@ fn jset_with_overrunning_key() {
     // The key claims words that are not there; the checksum is right.
     let mut lying = words(&[Key::extent(1, 8, 8, false, None)]);
     lying[0] |= 7 << 60;
-    encode_jset(&mut out, &fields(), &lying).unwrap();
-    assert_eq!(parse_jset(&out, MAGIC, 4096).unwrap_err(), BadJset::Keys);
+    encode_jset(crc64_be, &mut out, &fields(), &lying).unwrap();
+    assert_eq!(
+        parse_jset(crc64_be, &out, MAGIC, 4096).unwrap_err(),
+        BadJset::Keys
+    );
 }
 
 #[test]
@@ -481,7 +499,7 @@ fn node(sets: &[&[Key]]) -> (Vec<u8>, usize) {
     let mut at = 0;
     for keys in sets {
         let keys = keys.iter().copied();
-        at += encode_bset(&mut buf[at..], SEQ, node_ptr(), MAGIC, keys, 512).unwrap();
+        at += encode_bset(crc64_be, &mut buf[at..], SEQ, node_ptr(), MAGIC, keys, 512).unwrap();
     }
     (buf, at)
 }
@@ -490,7 +508,9 @@ type Parsed = Result<(u32, u32, u32, Vec<Key>), BadNode>;
 
 fn read(buf: &[u8], kind: NodeKind) -> Parsed {
     let mut keys = Vec::new();
-    let info = parse_node(buf, &geo(), node_ptr(), MAGIC, kind, |k| keys.push(*k));
+    let info = parse_node(crc64_be, buf, &geo(), node_ptr(), MAGIC, kind, |k| {
+        keys.push(*k)
+    });
     if info.is_err() {
         assert!(keys.is_empty());
     }
@@ -576,7 +596,7 @@ fn node_refusals() {
     let mut lying = vec![0; 65536];
     lying[..end].copy_from_slice(&buf[..end]);
     lying[28] = 3;
-    let csum = btree_crc64(node_ptr().0, &lying[8..BSET_HEADER_BYTES + 24]);
+    let csum = btree_crc64(crc64_be, node_ptr().0, &lying[8..BSET_HEADER_BYTES + 24]);
     lying[..8].copy_from_slice(&csum.to_le_bytes());
     assert_eq!(read(&lying, NodeKind::Leaf), Err(BadNode::KeyOverrun));
 }
@@ -586,7 +606,10 @@ fn node_of_version_0() {
     let keys = some_keys(5);
     let (mut buf, _) = node(&[&keys]);
     buf[24] = 0;
-    let csum = bch_crc64(&buf[8..BSET_HEADER_BYTES + 8 * words(&keys).len()]);
+    let csum = bch_crc64(
+        crc64_be,
+        &buf[8..BSET_HEADER_BYTES + 8 * words(&keys).len()],
+    );
     buf[..8].copy_from_slice(&csum.to_le_bytes());
     assert_eq!(read(&buf, NodeKind::Leaf), Ok((1, 1, 0, keys)));
 }
@@ -596,7 +619,15 @@ fn encode_needs_room() {
     let keys = some_keys(30);
     for room in [0, 31, 32, 100, 511, 512, 700] {
         let mut buf = vec![0; room];
-        let n = encode_bset(&mut buf, SEQ, node_ptr(), MAGIC, keys.clone(), 512);
+        let n = encode_bset(
+            crc64_be,
+            &mut buf,
+            SEQ,
+            node_ptr(),
+            MAGIC,
+            keys.clone(),
+            512,
+        );
         assert_eq!(n, Err(NoSpace));
     }
 }
@@ -609,8 +640,8 @@ fn prio_round_trip() {
     let entries: Vec<_> = (0..1000u16)
         .map(|i| PrioEntry::new(i * 60, i as u8))
         .collect();
-    encode_prio_set(&mut out, MAGIC, 23, 187, entries.clone()).unwrap();
-    let p = parse_prio_set(&out, MAGIC).unwrap();
+    encode_prio_set(crc64_be, &mut out, MAGIC, 23, 187, entries.clone()).unwrap();
+    let p = parse_prio_set(crc64_be, &out, MAGIC).unwrap();
     assert_eq!(
         (p.seq, p.next_bucket, p.entries.len()),
         (23, 187, (4096 - 40) / 3)
@@ -620,20 +651,23 @@ fn prio_round_trip() {
         .iter()
         .all(|e| (e.prio(), e.gen()) == (0, 0)));
     assert_eq!(
-        parse_prio_set(&out, MAGIC ^ 1).unwrap_err(),
+        parse_prio_set(crc64_be, &out, MAGIC ^ 1).unwrap_err(),
         BadPrioSet::Magic
     );
     *out.last_mut().unwrap() ^= 1;
     assert_eq!(
-        parse_prio_set(&out, MAGIC).unwrap_err(),
+        parse_prio_set(crc64_be, &out, MAGIC).unwrap_err(),
         BadPrioSet::Checksum
     );
     assert_eq!(
-        parse_prio_set(&out[..39], MAGIC).unwrap_err(),
+        parse_prio_set(crc64_be, &out[..39], MAGIC).unwrap_err(),
         BadPrioSet::Short
     );
     let many = std::iter::repeat_n(PrioEntry::new(1, 1), 1353);
-    assert_eq!(encode_prio_set(&mut out, MAGIC, 1, 1, many), Err(NoSpace));
+    assert_eq!(
+        encode_prio_set(crc64_be, &mut out, MAGIC, 1, 1, many),
+        Err(NoSpace)
+    );
 }
 
 #[test]
@@ -707,11 +741,11 @@ proptest! {
             b[8..16].copy_from_slice(&(MAGIC ^ 0x2452_35c1_a362_5032).to_le_bytes());
             let n = (b.len() - JSET_HEADER_BYTES) / 8;
             b[28..32].copy_from_slice(&(n as u32).to_le_bytes());
-            let csum = bch_crc64(&b[8..JSET_HEADER_BYTES + 8 * n]);
+            let csum = bch_crc64(crc64_be, &b[8..JSET_HEADER_BYTES + 8 * n]);
             b[..8].copy_from_slice(&csum.to_le_bytes());
         }
         let len = b.len().saturating_sub(cut);
-        if let Ok(j) = parse_jset(&b[..len], MAGIC, 32768) {
+        if let Ok(j) = parse_jset(crc64_be, &b[..len], MAGIC, 32768) {
             let total: usize = j.keys().count();
             prop_assert!(total <= j.key_words() && j.bytes() <= len);
         }
@@ -726,11 +760,11 @@ proptest! {
             let n = (b.len() - BSET_HEADER_BYTES) / 8;
             b[24..28].copy_from_slice(&1u32.to_le_bytes());
             b[28..32].copy_from_slice(&(n as u32).to_le_bytes());
-            let csum = btree_crc64(node_ptr().0, &b[8..BSET_HEADER_BYTES + 8 * n]);
+            let csum = btree_crc64(crc64_be, node_ptr().0, &b[8..BSET_HEADER_BYTES + 8 * n]);
             b[..8].copy_from_slice(&csum.to_le_bytes());
         }
         let kind = if interior { NodeKind::Interior } else { NodeKind::Leaf };
-        let _ = parse_node(&b, &geo(), node_ptr(), MAGIC, kind, |k| {
+        let _ = parse_node(crc64_be, &b, &geo(), node_ptr(), MAGIC, kind, |k| {
             assert!(k.size() != 0 && k.high >> 63 == 1);
         });
     }
@@ -745,19 +779,19 @@ proptest! {
         if keys < 400 {
             seal(&mut p);
         }
-        if let Ok(sb) = Superblock::parse(&p, 512, u64::MAX) {
+        if let Ok(sb) = Superblock::parse(crc64_be, &p, 512, u64::MAX) {
             if !sb.is_bdev() {
                 prop_assert!(sb.geometry().is_ok());
             }
             let mut q = p;
-            sb.encode_into(&mut q);
-            prop_assert!(Superblock::parse(&q, 512, u64::MAX).is_ok());
+            sb.encode_into(crc64_be, &mut q);
+            prop_assert!(Superblock::parse(crc64_be, &q, 512, u64::MAX).is_ok());
         }
     }
 
     #[test]
     fn foreign_tables(b in forged()) {
-        let _ = parse_prio_set(&b, MAGIC);
+        let _ = parse_prio_set(crc64_be, &b, MAGIC);
         let mut copy = b.clone();
         uuid::convert_old(&mut copy);
         let _ = Uuid::parse(&b);
