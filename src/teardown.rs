@@ -82,6 +82,7 @@ pub(crate) fn free_dev(dev: &Arc<CachedDev>) {
     dev.gate.wait_idle();
     let disk = dev.disk.lock().take();
     drop(disk);
+    pr_info!("{} stopped\n", dev.disk_name());
     dev.bdev.close_sync();
     let dirs = dev.sysfs.lock().take();
     drop(dirs);
