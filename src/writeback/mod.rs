@@ -18,7 +18,7 @@ mod show;
 mod thread;
 
 pub(crate) use io::DirtyBio;
-pub(crate) use rate::SetIdle;
+pub(crate) use rate::{Rate, SetIdle};
 
 use crate::{
     attach::Attachment,
@@ -57,7 +57,6 @@ pub(crate) struct Writeback {
     pub(crate) keybuf: keybuf::Keybuf,
     /// Dirty sectors.
     pub(crate) stripes: dirty::DirtyMap,
-    pub(crate) rate: rate::Rate,
     #[pin]
     flow: io::Flow,
     /// The thread waits here: for work, for its I/O, and for time to pass.
@@ -87,7 +86,6 @@ impl Writeback {
             lock,
             keybuf <- keybuf,
             stripes,
-            rate: rate::Rate::new(),
             flow <- flow,
             wake <- WaitQueue::new(),
             kicks: Num::new(0),
