@@ -12,7 +12,8 @@ use crate::{
     show::Shown,
     stats::Accounting,
     superblock::SbFile,
-    sysfs, //
+    sysfs,
+    writeback::Rate, //
 };
 use bcache_core::{
     ondisk::{
@@ -131,6 +132,8 @@ pub(crate) struct CachedDev {
     #[pin]
     pub(crate) recent: RecentIo,
     pub(crate) stats: Accounting,
+    /// Rate of background writeback.
+    pub(crate) rate: Rate,
     /// Bio sets of this device.
     pub(crate) io: IoSets,
     /// The disk; taken once by the job that frees the device.
@@ -219,6 +222,7 @@ impl CachedDev {
                 gate: Gate::new()?,
                 recent <- RecentIo::new(),
                 stats: Accounting::new()?,
+                rate: Rate::new(),
                 io: IoSets::new()?,
                 disk <- new_mutex!(None, "CachedDev::disk"),
                 sysfs <- new_mutex!(None, "CachedDev::sysfs"),

@@ -28,7 +28,7 @@ use bcache_kernel::{
 };
 use kernel::{
     prelude::*,
-    str::CString,
+    str::{BStr, CString},
     sync::Arc, //
 };
 
@@ -61,8 +61,9 @@ fn refuse<T>(errno: Error, text: &'static str) -> Result<T, Refused> {
 ///
 /// As `bcache-sysfs` lists them for `register`.
 pub(crate) fn register(registry: &Arc<Registry>, text: &[u8], quiet: bool) -> Result {
-    let path = text.trim_ascii();
-    let name = core::str::from_utf8(path).unwrap_or("?");
+    let path = text.split(|&b| b == 0).next().unwrap_or_default();
+    let path = path.trim_ascii();
+    let name = BStr::from_bytes(path);
     // The directory does not keep the module loaded.
     let _module = ModuleRef::try_get().ok_or(EBUSY)?;
     if registry.rebooting() {
@@ -88,7 +89,7 @@ const NO_MEMORY: &str = "cannot allocate memory";
 const FAILED: &str = "failed to register device";
 
 fn register_path(registry: &Arc<Registry>, path: &[u8]) -> Result<(), Refused> {
-    let Ok(path) = CString::try_from_fmt(fmt!("{}", Shown(Lossless(path)))) else {
+    let Ok(path) = c_string(path) else {
         return refuse(ENOMEM, NO_MEMORY);
     };
     // A first look without claiming the device: a disk that is not bcache's must not be disturbed.
@@ -130,16 +131,13 @@ fn register_path(registry: &Arc<Registry>, path: &[u8]) -> Result<(), Refused> {
     result.map_err(|e| Refused(e, Words::Text(FAILED)))
 }
 
-/// Prints bytes of a path as they are.
-struct Lossless<'a>(&'a [u8]);
-
-impl core::fmt::Display for Lossless<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match core::str::from_utf8(self.0) {
-            Ok(text) => f.write_str(text),
-            Err(_) => Err(core::fmt::Error),
-        }
-    }
+/// The bytes of a path, which need not be text, as a C string. There is no NUL among them.
+fn c_string(path: &[u8]) -> Result<CString> {
+    let mut bytes = KVec::with_capacity(path.len().saturating_add(1), GFP_KERNEL)?;
+    bytes.extend_from_slice(path, GFP_KERNEL)?;
+    bytes.push(0, GFP_KERNEL)?;
+    let path = CStr::from_bytes_with_nul(&bytes).map_err(|_| EINVAL)?;
+    Ok(CString::try_from(path)?)
 }
 
 fn read_super(bdev: &Arc<Bdev>) -> Result<(SbPage, KBox<Superblock>), Refused> {

@@ -84,6 +84,7 @@ pub(crate) fn free_dev(dev: &Arc<CachedDev>) {
     drop(disk);
     // Not with the last reference, which may go later: who registers the device again expects the same disk.
     dev.minor.give_back();
+    pr_info!("{} stopped\n", dev.disk_name());
     dev.bdev.close_sync();
     let dirs = dev.sysfs.lock().take();
     drop(dirs);

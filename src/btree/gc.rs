@@ -87,7 +87,7 @@ impl Gc {
         *self.stats.lock() = stats;
     }
 
-    /// The start-up check counted the nodes.
+    /// The start-up check counted the nodes below the root.
     pub(super) fn seed(&self, nodes: usize) {
         self.stats.lock().nodes = num::u64_from_usize(nodes);
     }

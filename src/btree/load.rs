@@ -115,7 +115,7 @@ impl CacheSet {
             .levels
             .iter()
             .fold(leaves.len(), |n, nodes| n.saturating_add(nodes.len()));
-        self.btree.gc.seed(all);
+        self.btree.gc.seed(all.saturating_sub(1));
         // The leaves counted themselves when they were loaded.
         self.btree.publish(Index::new(&leaves)?, 0, 0);
         Ok(())
@@ -209,7 +209,6 @@ impl CacheSet {
         let index = Index::new(core::slice::from_ref(&leaf))?;
         self.write_fresh(&leaf)?;
         self.journal.set_root(key.key(), 0);
-        self.btree.gc.seed(1);
         self.btree.publish(index, 0, 1);
         self.finish_moves(moves);
         Ok(())

@@ -43,7 +43,7 @@ pub(super) const RATE: Attr<CachedDev> = Attr::rw(
     c"writeback_rate",
     |dev, b| fmt::sectors(b, dev.shown_rate()),
     store!(|dev, text| {
-        dev.set_rate(fmt::clamped(text, 1, MAX_RATE)?);
+        dev.rate.set(fmt::clamped(text, 1, MAX_RATE)?);
         Ok(())
     }),
 );

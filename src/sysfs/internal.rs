@@ -171,8 +171,11 @@ impl SysfsObject for Internal {
             |o, b| fmt::line(b, &u32::from(o.0.io_disabled())),
             store!(|o, text| {
                 // One way here: C can clear it again, but its threads have left by then (H11).
-                if fmt::truth(text)? {
-                    o.0.set_error(format_args!("io_disable written to sysfs"));
+                match (fmt::boolean(text)?, o.0.io_disabled()) {
+                    (true, true) => pr_warn!("CACHE_SET_IO_DISABLE already set\n"),
+                    (true, false) => o.0.set_error(format_args!("io_disable written to sysfs")),
+                    (false, false) => pr_warn!("CACHE_SET_IO_DISABLE already cleared\n"),
+                    (false, true) => {}
                 }
                 Ok(())
             }),

@@ -19,7 +19,7 @@ mod show;
 mod thread;
 
 pub(crate) use io::{DirtyBio, DirtyReq};
-pub(crate) use rate::SetIdle;
+pub(crate) use rate::{Rate, SetIdle};
 
 use crate::{
     attach::Attachment,
@@ -58,7 +58,6 @@ pub(crate) struct Writeback {
     pub(crate) keybuf: keybuf::Keybuf,
     /// Dirty sectors.
     pub(crate) stripes: dirty::DirtyMap,
-    pub(crate) rate: rate::Rate,
     #[pin]
     flow: io::Flow,
     /// The thread waits here: for work, for its I/O, and for time to pass.
@@ -88,7 +87,6 @@ impl Writeback {
             lock,
             keybuf <- keybuf,
             stripes,
-            rate: rate::Rate::new(),
             flow <- flow,
             wake <- WaitQueue::new(),
             kicks: Num::new(0),

@@ -56,8 +56,8 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
-    /// The rate of a device that was just attached.
-    pub(super) const fn new() -> Self {
+    /// The rate of a device that was just registered. It outlives an attachment, as in C.
+    pub(crate) const fn new() -> Self {
         Self {
             rate: Num::new(FIRST_RATE),
             next_ns: Num64::new(0),
@@ -95,6 +95,23 @@ impl Rate {
         u64::from(jiffies)
     }
 
+    /// What `writeback_rate_debug` shows of a device with so many dirty sectors.
+    pub(super) fn debug(&self, running: bool, dirty: i64) -> RateDebug {
+        let limiter = RateLimiter {
+            next_ns: self.next_ns.get(),
+        };
+        RateDebug {
+            running,
+            rate: i64::from(self.get()),
+            dirty,
+            target: i64::try_from(self.target.get()).unwrap_or(i64::MAX),
+            proportional: self.proportional.load(Relaxed),
+            integral: self.integral_scaled.load(Relaxed),
+            change: self.change.load(Relaxed),
+            next_io_ms: limiter.next_io_ms(time::local_clock_ns()),
+        }
+    }
+
     /// Full speed: the controller's terms do not count.
     fn raise(&self) {
         self.set(MAX_RATE);
@@ -108,7 +125,7 @@ impl Attachment {
     /// A request came: ends full speed, if that was the state of the set. Process context.
     pub(crate) fn note_io(&self) {
         if self.set.idle.0.note_io() {
-            self.set.for_each_device(|att| att.wb.rate.set(QUIT_RATE));
+            self.set.for_each_device(|att| att.dev.rate.set(QUIT_RATE));
         }
     }
 
@@ -131,13 +148,13 @@ impl Attachment {
             gc_mark_valid: self.set.gc_mark_valid(),
             attached: self.set.attached_dev_nr.get(),
         };
-        self.set.idle.0.set_at_max(&gate, || self.wb.rate.raise())
+        self.set.idle.0.set_at_max(&gate, || self.dev.rate.raise())
     }
 
     /// A step of the controller, with the writeback lock held shared; it is skipped some times rather than wait for the
     /// lock.
     fn step_if_lock(&self) {
-        let rate = &self.wb.rate;
+        let rate = &self.dev.rate;
         let _pass = match self.wb.lock.try_enter() {
             Some(pass) => pass,
             None => {
@@ -158,7 +175,7 @@ impl Attachment {
     }
 
     fn step(&self) {
-        let rate = &self.wb.rate;
+        let rate = &self.dev.rate;
         let input = self.controller_input();
         let mut state = PiState {
             integral: rate.integral.load(Relaxed),
@@ -193,8 +210,8 @@ impl Attachment {
             fp_high: tun.writeback_rate_fp_term_high.get(),
             minimum: tun.writeback_rate_minimum.get(),
             now_ns: time::local_clock_ns(),
-            next_ns: self.wb.rate.next_ns.get(),
-            old_rate: self.wb.rate.get(),
+            next_ns: self.dev.rate.next_ns.get(),
+            old_rate: self.dev.rate.get(),
         }
     }
 
@@ -209,24 +226,6 @@ impl Attachment {
         if self.detaching.get() || self.dev.tun.writeback_percent.get() == 0 {
             return 0;
         }
-        self.wb.rate.delay(done)
-    }
-
-    /// What `writeback_rate_debug` shows. Any context.
-    pub(crate) fn rate_debug(&self) -> RateDebug {
-        let rate = &self.wb.rate;
-        let limiter = RateLimiter {
-            next_ns: rate.next_ns.get(),
-        };
-        RateDebug {
-            running: self.dev.tun.writeback_running.get(),
-            rate: i64::from(rate.get()),
-            dirty: self.wb.stripes.total(),
-            target: i64::try_from(rate.target.get()).unwrap_or(i64::MAX),
-            proportional: rate.proportional.load(Relaxed),
-            integral: rate.integral_scaled.load(Relaxed),
-            change: rate.change.load(Relaxed),
-            next_io_ms: limiter.next_io_ms(time::local_clock_ns()),
-        }
+        self.dev.rate.delay(done)
     }
 }

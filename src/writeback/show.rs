@@ -28,21 +28,13 @@ impl CachedDev {
         if !self.tun.writeback_running.get() {
             return 0;
         }
-        let rate = self.att.load_with(|att| att.wb.rate.get());
-        rate.map_or(0, u64::from)
-    }
-
-    /// Sets the rate until the next step of the controller; nothing to set without a cache.
-    pub(crate) fn set_rate(&self, rate: u32) {
-        if let Some(att) = self.att.load() {
-            att.wb.rate.set(rate);
-        }
+        u64::from(self.rate.get())
     }
 
     /// What `writeback_rate_debug` shows.
     pub(crate) fn rate_debug(&self) -> RateDebug {
-        self.att
-            .load_with(|att| att.rate_debug())
-            .unwrap_or_default()
+        let dirty = self.att.load_with(|att| att.wb.dirty_sectors());
+        let running = self.tun.writeback_running.get();
+        self.rate.debug(running, dirty.unwrap_or(0))
     }
 }

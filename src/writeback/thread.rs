@@ -42,7 +42,7 @@ pub(super) fn main(att: &Attachment) {
         last: 0,
         failures: 0,
     };
-    att.wb.rate.reset();
+    att.dev.rate.reset();
     while state.wait_for_work() {
         if state.round() {
             return;
@@ -220,7 +220,7 @@ impl Scanner<'_> {
             }
             att.wb.sleep(left, || att.set.io_disabled());
         }
-        att.wb.rate.reset();
+        att.dev.rate.reset();
     }
 
     /// Waits after errors, longer and longer, instead of trying in a loop.

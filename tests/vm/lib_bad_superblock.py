@@ -210,4 +210,5 @@ def main():
     ktap.done()
 
 
-main()
+if __name__ == "__main__":
+    main()
