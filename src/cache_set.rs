@@ -31,6 +31,7 @@ use crate::{
     superblock::SbFile,
     sysfs::SetDirs,
     uuids::UuidTable,
+    waiting::Progress,
     writeback::SetIdle, //
 };
 use bcache_core::{
@@ -145,6 +146,8 @@ pub(crate) struct CacheSet {
     /// The sysfs directories; taken once by the job that closes the set.
     #[pin]
     pub(crate) sysfs: Mutex<Option<SetDirs>>,
+    /// What the end of the set waits for.
+    pub(crate) ending: Progress,
     /// Queue for request continuations (C: "bcache").
     pub(crate) wq: Wq,
     /// Woken whenever `io_disable` or `stopping` is set; set-wide waits also wait here or are woken by `wake_all_waiters`.
@@ -249,6 +252,7 @@ impl CacheSet {
                 idle: SetIdle::new(),
                 congestion: Congestion::new(),
                 sysfs <- new_mutex!(None, "CacheSet::sysfs"),
+                ending: Progress::new(),
                 wq: Wq::new(c"bcache", true, false, 0)?,
                 wait <- WaitQueue::new(),
             }? Error),

@@ -12,7 +12,8 @@ use crate::{
     show::Shown,
     stats::Accounting,
     superblock::SbFile,
-    sysfs, //
+    sysfs,
+    waiting::Progress, //
 };
 use bcache_core::{
     ondisk::{
@@ -139,6 +140,8 @@ pub(crate) struct CachedDev {
     /// The sysfs directories; taken once by the job that frees the device.
     #[pin]
     pub(crate) sysfs: Mutex<Option<sysfs::DevDirs>>,
+    /// What the end of the device or of its attachment waits for.
+    pub(crate) ending: Progress,
     /// Watches for a backing device that went away.
     #[pin]
     pub(crate) status: Mutex<Option<Thread>>,
@@ -222,6 +225,7 @@ impl CachedDev {
                 io: IoSets::new()?,
                 disk <- new_mutex!(None, "CachedDev::disk"),
                 sysfs <- new_mutex!(None, "CachedDev::sysfs"),
+                ending: Progress::new(),
                 status <- new_mutex!(None, "CachedDev::status"),
             }? Error),
             GFP_KERNEL,
