@@ -10,6 +10,7 @@
 use crate::wait::WaitQueue;
 use bcache_core::sync::{
     Event,
+    Fault,
     Flag,
     Word, //
 };
@@ -51,6 +52,9 @@ impl KWord {
         Self(Atomic::new(v))
     }
 }
+
+// As for the rate work.
+const _: () = assert!(matches!(<KWord as Word>::FAULT, Fault::None));
 
 impl Word for KWord {
     #[inline]

@@ -12,16 +12,26 @@ use crate::{
     },
     new_irq_spin,
     spin::IrqSpin,
+    time::jiffies,
     wait::WaitQueue, //
 };
-use bcache_core::writeback::ratework::{
-    Platform,
-    RateState,
-    RateWork, //
+use bcache_core::{
+    sync::Fault,
+    writeback::ratework::{
+        Platform,
+        RateState,
+        RateWork, //
+    }, //
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
 };
 
 /// A closure that runs again and again in a worker until it is stopped for good.
@@ -40,6 +50,23 @@ struct Shared {
     #[pin]
     wait: WaitQueue,
     period: KBox<dyn Fn() -> u64 + Send + Sync>,
+    /// How often the body has begun.
+    runs: Atomic<u64>,
+    /// When it began last, in jiffies.
+    last_run: Atomic<u64>,
+}
+
+/// What can be seen of a [`RateTask`], also while it is being stopped and after that.
+pub struct RateWatch(Arc<Shared>);
+
+impl RateWatch {
+    /// State, number of runs and jiffies since the last one began; out of date at once. Any context.
+    pub fn look(&self) -> (RateState, u64, Option<u64>) {
+        let state = *self.0.state.lock();
+        let runs = self.0.runs.load(Relaxed);
+        let since = jiffies().wrapping_sub(self.0.last_run.load(Relaxed));
+        (state, runs, (runs != 0).then_some(since))
+    }
 }
 
 impl RateTask {
@@ -59,13 +86,19 @@ impl RateTask {
                 state <- new_irq_spin!(RateState::default(), c"bcache rate work"),
                 wait <- WaitQueue::new(),
                 period,
+                runs: Atomic::new(0),
+                last_run: Atomic::new(0),
             }),
             GFP_KERNEL,
         )?;
         let worker = shared.clone();
         let task = DelayedTask::new(move |rearm: &Rearm<'_>| {
             let side = Side::Worker(rearm);
-            RateWork::new(View(&worker, side)).run(&body);
+            RateWork::new(View(&worker, side)).run(|| {
+                worker.last_run.store(jiffies(), Relaxed);
+                worker.runs.fetch_add(1, Relaxed);
+                body()
+            });
         })?;
         Ok(Self { shared, task })
     }
@@ -76,11 +109,19 @@ impl RateTask {
         self.protocol().arm()
     }
 
-    /// Stops the task for good: on return `body` does not run and never will again. May sleep; not to be
-    /// called by `body`.
-    pub fn stop(&self) {
-        self.protocol().stop();
+    /// The period has become another: the next run comes after the new one. Any context.
+    pub fn retime(&self) {
+        self.protocol().retime();
     }
+
+    /// A look at the task that does not keep it from being stopped.
+    pub fn watch(&self) -> RateWatch {
+        RateWatch(self.shared.clone())
+    }
+
+    /// Stops the task for good: on return `body` does not run and never will again. May sleep; not to be
+    /// called by `body`. The same as dropping the value.
+    pub fn stop(self) {}
 
     /// The protocol, as its owner uses it.
     fn protocol(&self) -> RateWork<View<'_>> {
@@ -90,7 +131,7 @@ impl RateTask {
 
 impl Drop for RateTask {
     fn drop(&mut self) {
-        self.stop();
+        self.protocol().stop();
     }
 }
 
@@ -105,6 +146,9 @@ enum Side<'a> {
 /// What the protocol works on.
 struct View<'a>(&'a Shared, Side<'a>);
 
+// What the module runs is the protocol without a seeded fault.
+const _: () = assert!(matches!(<View<'static> as Platform>::FAULT, Fault::None));
+
 impl Platform for View<'_> {
     fn locked<R>(&self, f: impl FnOnce(&mut RateState) -> R) -> R {
         f(&mut self.0.state.lock())
@@ -117,6 +161,14 @@ impl Platform for View<'_> {
             Side::Owner(task) => task.arm(jiffies),
             Side::Worker(rearm) => rearm.arm(jiffies),
         };
+    }
+
+    fn requeue(&self) {
+        match self.1 {
+            Side::Owner(task) => task.mod_arm((self.0.period)()),
+            // The worker does not retime.
+            Side::Worker(_) => (),
+        }
     }
 
     fn cancel(&self) {

@@ -34,6 +34,14 @@ pub fn msecs_to_jiffies(ms: u32) -> u64 {
     u64::try_from(msecs_to_c_jiffies(c_uint::from(ms))).unwrap_or(u64::MAX)
 }
 
+/// Milliseconds that `jiffies` last. Any context.
+pub fn jiffies_to_msecs(jiffies: u64) -> u64 {
+    jiffies
+        .saturating_mul(1000)
+        .checked_div(u64::from(HZ))
+        .unwrap_or(jiffies)
+}
+
 /// Nanoseconds of this CPU's clock: cheap, monotonic per CPU, stops in suspend (C: `local_clock`).
 /// Any context.
 #[inline]

@@ -25,7 +25,7 @@ use kernel::{
 };
 
 /// A device attached to a set. Requests through the cache hold a pass of `gate`; threads and works hold
-/// an `Arc`. The cycle device -> attachment -> device is broken by `teardown::finish_detach`.
+/// an `Arc`. The cycle device -> attachment -> device is broken by its end (`ending.rs`).
 #[pin_data]
 pub(crate) struct Attachment {
     pub(crate) set: Arc<CacheSet>,

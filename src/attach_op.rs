@@ -13,7 +13,8 @@ use crate::{
     show::Shown,
     stacking,
     status,
-    sysfs, //
+    sysfs,
+    waiting::Waiting, //
 };
 use bcache_core::{
     ondisk::{
@@ -47,12 +48,9 @@ pub(crate) fn attach(
         return Err(ENOENT);
     }
     check(lists, dev, set)?;
-    let (inode, new_slot) = take_slot(dev, set)?;
-    let undo_slot = ScopeGuard::new(|| {
-        if new_slot {
-            give_back_slot(dev, set, inode);
-        }
-    });
+    let slot = take_slot(dev, set)?;
+    let inode = slot.inode;
+    let undo_slot = ScopeGuard::new(|| slot.give_back(dev, set));
     let att = Attachment::new(dev, set, inode)?;
     att.recount_dirty()?;
     set.add_device(&att)?;
@@ -61,13 +59,12 @@ pub(crate) fn attach(
         att.wb.has_dirty.set();
     }
     att.start_writeback()?;
-    let undo_writeback = ScopeGuard::new(|| att.stop_writeback());
-    publish(dev, &att);
-    let undo_publish = ScopeGuard::new(|| {
-        att.gate.close();
-        att.gate.wait_idle();
-        drop(dev.att.replace(None));
+    let was_running = dev.tun.writeback_running.get();
+    let undo_writeback = ScopeGuard::new(|| {
+        undo_start(dev, &att);
+        dev.tun.writeback_running.put(was_running);
     });
+    publish(dev, &att);
     match run(dev) {
         Err(e) if e != EBUSY => {
             pr_err!("Couldn't run cached device {}\n", dev.name);
@@ -78,7 +75,6 @@ pub(crate) fn attach(
     if let Err(e) = sysfs::link_attachment(&att) {
         pr_err!("{}: could not make the sysfs links: {:?}\n", dev.name, e);
     }
-    undo_publish.dismiss();
     undo_writeback.dismiss();
     undo_table.dismiss();
     undo_slot.dismiss();
@@ -135,20 +131,38 @@ fn check(lists: &Lists, dev: &CachedDev, set: &CacheSet) -> Result {
     Ok(())
 }
 
-/// Finds or makes the uuid slot of the device and writes what attach writes. Gives the slot and whether it is new.
-fn take_slot(dev: &CachedDev, set: &CacheSet) -> Result<(u32, bool)> {
-    let of_this_set = dev.sb.with(|sb| sb.set_uuid) == set.set_uuid;
-    let label = dev.sb.with(|sb| sb.label);
+/// Takes back that writeback was started and the attachment published; nobody else can have claimed its end
+/// under the register lock.
+fn undo_start(dev: &Arc<CachedDev>, att: &Arc<Attachment>) {
+    if let Some(mut end) = att.end() {
+        let waiting = Waiting::begin(dev);
+        end.quiesce(&waiting);
+        end.stop_writeback(&waiting);
+    }
+    drop(dev.att.replace(None));
+}
+
+/// The uuid slot that a device attaches in.
+struct Slot {
+    inode: u32,
+    /// What the superblock of the device said before, if the slot is new.
+    before: Option<(Uuid, BdevState)>,
+}
+
+/// Finds or makes the uuid slot of the device and writes what attach writes.
+fn take_slot(dev: &CachedDev, set: &CacheSet) -> Result<Slot> {
+    let (named, state, label) = dev.sb.with(|sb| (sb.set_uuid, sb.state(), sb.label));
+    let of_this_set = named == set.set_uuid;
     let slot = set.uuid_find(&dev.uuid);
     // What another set has of the device counts as nothing.
-    match (
-        bdev::attach_as(dev.state(), of_this_set && slot.is_some()),
-        slot,
-    ) {
-        (AttachAs::Known, Some(slot)) => {
-            set.uuid_reuse(slot, &label);
+    match (bdev::attach_as(state, of_this_set && slot.is_some()), slot) {
+        (AttachAs::Known, Some(inode)) => {
+            set.uuid_reuse(inode, &label);
             set.uuid_write()?;
-            return Ok((slot, false));
+            return Ok(Slot {
+                inode,
+                before: None,
+            });
         }
         (AttachAs::Known | AttachAs::Refused, _) => {
             pr_err!("Couldn't find uuid for {} in set\n", dev.name);
@@ -158,26 +172,36 @@ fn take_slot(dev: &CachedDev, set: &CacheSet) -> Result<(u32, bool)> {
         (AttachAs::New, Some(old)) => set.uuid_invalidate(old),
         (AttachAs::New, None) => (),
     }
-    let slot = set.uuid_assign(&dev.uuid, &label, None).map_err(|_| {
+    let inode = set.uuid_assign(&dev.uuid, &label, None).map_err(|_| {
         pr_err!("Not caching {}, no room for UUID\n", dev.name);
         EINVAL
     })?;
-    set.uuid_write()?;
+    let slot = Slot {
+        inode,
+        before: Some((named, state)),
+    };
     let set_uuid = set.set_uuid;
-    dev.change_state_with(BdevEvent::AttachNew, |sb| sb.set_uuid = set_uuid)?;
-    Ok((slot, true))
+    set.uuid_write()
+        .and_then(|()| dev.change_state_with(BdevEvent::AttachNew, |sb| sb.set_uuid = set_uuid))
+        .inspect_err(|_| slot.give_back(dev, set))?;
+    Ok(slot)
 }
 
-/// Undoes [`take_slot`] for a new slot after a later step of attach failed.
-fn give_back_slot(dev: &CachedDev, set: &CacheSet, slot: u32) {
-    set.uuid_invalidate(slot);
-    let uuids = set.uuid_write();
-    let sb = dev.sb.update(|sb| {
-        sb.set_uuid = Uuid::NIL;
-        sb.set_state(BdevState::None);
-    });
-    if uuids.is_err() || sb.is_err() {
-        pr_err!("{}: could not undo a failed attach on disk\n", dev.name);
+impl Slot {
+    /// Undoes [`take_slot`] after a later step of attach failed.
+    fn give_back(&self, dev: &CachedDev, set: &CacheSet) {
+        let Some((set_uuid, state)) = self.before else {
+            return;
+        };
+        set.uuid_invalidate(self.inode);
+        let uuids = set.uuid_write();
+        let sb = dev.sb.update(|sb| {
+            sb.set_uuid = set_uuid;
+            sb.set_state(state);
+        });
+        if uuids.is_err() || sb.is_err() {
+            pr_err!("{}: could not undo a failed attach on disk\n", dev.name);
+        }
     }
 }
 

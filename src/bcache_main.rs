@@ -17,7 +17,7 @@
 //!
 //! | what | where |
 //! |---|---|
-//! | registration, attach, end of objects | `register`, `attach_op`, `registry`, `teardown` |
+//! | registration, attach, end of objects | `register`, `attach_op`, `registry`, `teardown`, `ending`, `waiting` |
 //! | sysfs | `sysfs` (one file per directory) |
 //! | a request of the user | `request` |
 //! | dirty data and its controller | `writeback` |
@@ -46,7 +46,9 @@ mod btree;
 mod buckets;
 mod cache_set;
 mod cached_dev;
+mod debug;
 mod devices;
+mod ending;
 mod flag;
 mod journal;
 mod meta_io;
@@ -66,6 +68,7 @@ mod superblock;
 mod sysfs;
 mod teardown;
 mod uuids;
+mod waiting;
 mod writeback;
 
 module! {

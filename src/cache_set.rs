@@ -31,6 +31,7 @@ use crate::{
     superblock::SbFile,
     sysfs::SetDirs,
     uuids::UuidTable,
+    waiting::Progress,
     writeback::SetIdle, //
 };
 use bcache_core::{
@@ -145,6 +146,8 @@ pub(crate) struct CacheSet {
     /// The sysfs directories; taken once by the job that closes the set.
     #[pin]
     pub(crate) sysfs: Mutex<Option<SetDirs>>,
+    /// What the end of the set waits for.
+    pub(crate) ending: Progress,
     /// Queue for request continuations (C: "bcache").
     pub(crate) wq: Wq,
     /// Runs hits that have to wait for a request: those may need all of `wq`.
@@ -251,6 +254,7 @@ impl CacheSet {
                 idle: SetIdle::new(),
                 congestion: Congestion::new(),
                 sysfs <- new_mutex!(None, "CacheSet::sysfs"),
+                ending: Progress::new(),
                 wq: Wq::new(c"bcache", true, false, 0)?,
                 hit_wq: Wq::new(c"bcache_hit", true, false, 0)?,
                 wait <- WaitQueue::new(),

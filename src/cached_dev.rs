@@ -13,6 +13,7 @@ use crate::{
     stats::Accounting,
     superblock::SbFile,
     sysfs,
+    waiting::Progress,
     writeback::Rate, //
 };
 use bcache_core::{
@@ -142,6 +143,8 @@ pub(crate) struct CachedDev {
     /// The sysfs directories; taken once by the job that frees the device.
     #[pin]
     pub(crate) sysfs: Mutex<Option<sysfs::DevDirs>>,
+    /// What the end of the device or of its attachment waits for.
+    pub(crate) ending: Progress,
     /// Watches for a backing device that went away.
     #[pin]
     pub(crate) status: Mutex<Option<Thread>>,
@@ -226,6 +229,7 @@ impl CachedDev {
                 io: IoSets::new()?,
                 disk <- new_mutex!(None, "CachedDev::disk"),
                 sysfs <- new_mutex!(None, "CachedDev::sysfs"),
+                ending: Progress::new(),
                 status <- new_mutex!(None, "CachedDev::status"),
             }? Error),
             GFP_KERNEL,

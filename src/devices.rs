@@ -74,8 +74,11 @@ impl CacheSet {
         let sectors = devs
             .iter()
             .fold(0u64, |sum, a| sum.saturating_add(a.dev.bdev.nr_sectors()));
+        let attached = u32::try_from(devs.len()).unwrap_or(u32::MAX);
         let table = Arc::new(DeviceTable { devs }, GFP_KERNEL)?;
         drop(self.devices.replace(Some(table)));
+        // The length of the table, so that it cannot drift as C's counter does (H7).
+        self.attached_dev_nr.put(attached);
         // Also on stop, which C forgets: the share of a stopped device must not stay reserved (H5).
         self.cached_dev_sectors.put(sectors);
         Ok(())
@@ -83,9 +86,7 @@ impl CacheSet {
 
     /// Lists an attached device. Register lock held. May sleep.
     pub(crate) fn add_device(&self, att: &Arc<Attachment>) -> Result {
-        self.publish_devices(None, Some(att))?;
-        self.attached_dev_nr.add(1);
-        Ok(())
+        self.publish_devices(None, Some(att))
     }
 
     /// Takes a device from the list. Register lock held. May sleep.
@@ -94,6 +95,5 @@ impl CacheSet {
         while self.publish_devices(Some(att), None).is_err() {
             bcache_kernel::time::sleep_ms(10);
         }
-        self.attached_dev_nr.add(u32::MAX);
     }
 }

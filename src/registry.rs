@@ -12,6 +12,7 @@ use crate::{
     attach::Attachment,
     cache_set::CacheSet,
     cached_dev::CachedDev,
+    debug,
     flag::Flag,
     sysfs::root::Root,
     teardown, //
@@ -32,6 +33,7 @@ use bcache_kernel::{
     workqueue::Wq, //
 };
 use kernel::{
+    debugfs::Dir,
     impl_has_work,
     new_mutex,
     new_work,
@@ -71,6 +73,8 @@ pub(crate) struct Registry {
     /// `/sys/fs/bcache`; taken at module exit.
     #[pin]
     pub(crate) root: Mutex<Option<KObj<Root>>>,
+    /// `bcache` in debugfs.
+    pub(crate) debug: Dir,
     #[pin]
     work: Work<Registry>,
 }
@@ -139,6 +143,7 @@ impl Registry {
                 wq,
                 gone <- WaitQueue::new(),
                 root <- new_mutex!(None, "Registry::root"),
+                debug: debug::root(),
                 work <- new_work!("Registry::work"),
             }),
             GFP_KERNEL,

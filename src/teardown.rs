@@ -19,51 +19,36 @@
 use crate::{
     attach::Attachment,
     cache_set::CacheSet,
-    cached_dev::CachedDev, //
+    cached_dev::CachedDev,
+    waiting::{Stage, Waiting}, //
 };
 use kernel::{
     prelude::*,
     sync::Arc, //
 };
 
-/// Lets nobody into the attachment any more and waits until all are out.
-fn quiesce(att: &Attachment) {
-    att.gate.close();
-    att.gate.wait_idle();
-}
-
-/// Takes the attachment out of device and set. The register lock is held by nobody here.
-fn unlink(att: &Arc<Attachment>, invalidate_slot: bool) {
-    let set = &att.set;
-    let dev = &att.dev;
-    let _lists = set.registry.inner.lock();
-    if invalidate_slot {
-        set.uuid_invalidate(att.inode);
-        if !set.io_disabled() && set.uuid_write().is_err() {
-            pr_err!("{}: could not write the uuid bucket at detach\n", dev.name);
-        }
-    }
-    crate::sysfs::unlink_attachment(att);
-    set.remove_device(att);
-    // The old reference goes away after its last reader.
-    drop(dev.att.replace(None));
-}
-
 /// The writeback thread is through: the device leaves its set (C: `cached_dev_detach_finish`).
 pub(crate) fn finish_detach(att: &Arc<Attachment>) {
-    att.stop_writeback();
-    quiesce(att);
-    unlink(att, true);
+    let Some(mut end) = att.end() else { return };
+    let waiting = Waiting::begin(&att.dev);
+    end.stop_writeback(&waiting);
+    end.quiesce(&waiting);
+    drop(waiting);
+    end.unlink(true);
     pr_info!("Caching disabled for {}\n", att.dev.name);
     att.set.registry.kick();
 }
 
 /// A stopped device that nobody has open is taken apart (C: `cached_dev_flush`, `cached_dev_free`).
 pub(crate) fn free_dev(dev: &Arc<CachedDev>) {
-    drop(dev.status.lock().take());
-    if let Some(att) = dev.att.load() {
-        crate::sysfs::unlink_holder(&att);
+    let watcher = dev.status.lock().take();
+    drop(watcher);
+    let att = dev.att.load();
+    if let Some(att) = &att {
+        crate::sysfs::unlink_holder(att);
     }
+    let waiting = Waiting::begin(dev);
+    waiting.wait_for(Stage::Disk);
     if dev.flags.running.get() {
         let disk = dev.disk.lock();
         if let Some(disk) = disk.as_ref() {
@@ -73,13 +58,15 @@ pub(crate) fn free_dev(dev: &Arc<CachedDev>) {
             disk.del();
         }
     }
-    if let Some(att) = dev.att.load() {
-        quiesce(&att);
-        att.stop_writeback();
-        unlink(&att, false);
+    if let Some(mut end) = att.and_then(|att| att.end()) {
+        end.quiesce(&waiting);
+        end.stop_writeback(&waiting);
+        end.unlink(false);
     }
     dev.gate.close();
+    waiting.wait_for(Stage::DirectRequests);
     dev.gate.wait_idle();
+    drop(waiting);
     let disk = dev.disk.lock().take();
     drop(disk);
     // Not with the last reference, which may go later: who registers the device again expects the same disk.
@@ -173,14 +160,20 @@ pub(crate) fn finish_set(set: &Arc<CacheSet>) {
 pub(crate) fn close_set(set: &Arc<CacheSet>) {
     set.flags.stopping.set();
     set.wake_all();
+    let waiting = Waiting::begin(set);
+    waiting.wait_for(Stage::Gc);
     set.gc_stop();
+    waiting.wait_for(Stage::BtreeWrites);
     if !set.io_disabled() && set.btree_flush_all().is_err() {
         pr_err!("{}: could not write all btree nodes\n", set.uuid_text());
     }
     set.btree_stop();
+    waiting.wait_for(Stage::Allocator);
     set.allocator_stop();
+    waiting.wait_for(Stage::Journal);
     // Writes the last entry if the set is alive.
     set.journal_stop();
+    drop(waiting);
     drop(set.devices.replace(None));
     set.bdev.close_sync();
 }

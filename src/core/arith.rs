@@ -10,17 +10,42 @@ pub(crate) fn clock_diff(a: u64, b: u64) -> i64 {
     i64::from_ne_bytes(a.wrapping_sub(b).to_ne_bytes())
 }
 
-/// `floor(a * b / d)`, exact as long as the result fits 64 bits and `b` and `d` fit 32, saturating
-/// beyond.
-///
-/// A `d` of 0 counts as 1: callers pass divisors that are never 0 and are spared the impossible
-/// case.
-pub(crate) fn mul_div(a: u64, b: u32, d: u32) -> u64 {
-    let (b, d) = (u64::from(b), u64::from(d.max(1)));
-    let whole = (a / d).saturating_mul(b);
-    // Both factors are below 2^32.
-    let rest = (a % d).saturating_mul(b) / d;
-    whole.saturating_add(rest)
+/// Defines a `mul_div` for numbers of one width and factors of half of it: the one for 64 bits is
+/// used, those of small widths are tried with all inputs.
+macro_rules! define_mul_div {
+    ($(#[$doc:meta])* $name:ident, $wide:ty, $half:ty) => {
+        $(#[$doc])*
+        pub(crate) fn $name(a: $wide, b: $half, d: $half) -> $wide {
+            let (b, d) = (<$wide>::from(b), <$wide>::from(d.max(1)));
+            let whole = (a / d).saturating_mul(b);
+            // Both factors have half of the bits.
+            let rest = (a % d).saturating_mul(b) / d;
+            whole.saturating_add(rest)
+        }
+    };
+}
+
+define_mul_div! {
+    /// `floor(a * b / d)`, exact as long as the result fits 64 bits, saturating beyond.
+    ///
+    /// A `d` of 0 counts as 1: callers pass divisors that are never 0 and are spared the impossible
+    /// case.
+    mul_div, u64, u32
+}
+
+/// Defines a division of a signed number by an unsigned one of half the width, likewise.
+macro_rules! define_div_toward_zero {
+    ($(#[$doc:meta])* $name:ident, $wide:ty, $half:ty) => {
+        $(#[$doc])*
+        pub(crate) fn $name(a: $wide, b: $half) -> $wide {
+            a.checked_div(<$wide>::from(b.max(1))).unwrap_or(a)
+        }
+    };
+}
+
+define_div_toward_zero! {
+    /// `a / b` toward zero; a `b` of 0 counts as 1.
+    div_toward_zero, i64, u32
 }
 
 /// `a / b` rounded up, without the panics of the operators; a `b` of 0 counts as 1.
@@ -48,6 +73,48 @@ mod tests {
         }
         assert_eq!(mul_div(u64::MAX, 3, 2), u64::MAX);
         assert_eq!(mul_div(5, 1, 0), 5);
+    }
+
+    define_mul_div!(mul_div_8, u8, u8);
+    define_mul_div!(mul_div_16, u16, u8);
+    define_div_toward_zero!(div_toward_zero_16, i16, u8);
+
+    /// All inputs of 8 bits, with factors of 4.
+    #[test]
+    fn mul_div_of_8_bits() {
+        for a in 0..=u8::MAX {
+            for b in 0..16u8 {
+                for d in 0..16u8 {
+                    let exact = u32::from(a) * u32::from(b) / u32::from(d.max(1));
+                    assert_eq!(u32::from(mul_div_8(a, b, d)), exact.min(255), "{a} {b} {d}");
+                }
+            }
+        }
+    }
+
+    /// All factors of 8 bits; every 13th number of 16 bits, and all near the ends.
+    #[test]
+    fn mul_div_of_16_bits() {
+        let ends = (0..300).chain(65_200..=u16::MAX);
+        for a in ends.chain((300..65_200).step_by(13)) {
+            for b in 0..=u8::MAX {
+                for d in 0..=u8::MAX {
+                    let exact = u32::from(a) * u32::from(b) / u32::from(d.max(1));
+                    assert_eq!(u32::from(mul_div_16(a, b, d)), exact.min(65_535));
+                }
+            }
+        }
+    }
+
+    /// All inputs of 16 and 8 bits.
+    #[test]
+    fn division_of_16_bits() {
+        for a in i16::MIN..=i16::MAX {
+            for b in 0..=u8::MAX {
+                let exact = i32::from(a) / i32::from(b.max(1));
+                assert_eq!(i32::from(div_toward_zero_16(a, b)), exact);
+            }
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@
 use crate::sync::{
     update,
     Event,
+    Fault,
     Word, //
 };
 
@@ -30,6 +31,9 @@ impl<W: Word> Gate<W> {
 
     /// Passes the gate. False if it is closed; if true, the caller owes a [`Gate::leave`].
     pub fn enter(&self) -> bool {
+        if W::FAULT == Fault::EnterInTwoSteps {
+            return !self.is_closed() && self.word.fetch_add(1) < u64::MAX;
+        }
         // A count that would reach the flag (2^63 users) is refused as well.
         update(&self.word, |w| {
             (w < CLOSED.wrapping_sub(1)).then(|| w.wrapping_add(1))
@@ -41,8 +45,13 @@ impl<W: Word> Gate<W> {
     /// caller wakes those who [wait](Gate::wait_idle).
     #[must_use = "waiters must be woken"]
     pub fn leave(&self) -> bool {
+        if W::FAULT == Fault::LeaveInTwoSteps {
+            let before = self.word.load();
+            self.word.swap(before.wrapping_sub(1));
+            return before == CLOSED | 1;
+        }
         let before = update(&self.word, |w| (users(w) > 0).then(|| w.wrapping_sub(1)));
-        before == Some(CLOSED | 1)
+        before == Some(CLOSED | 1) && W::FAULT != Fault::LeaveSilently
     }
 
     /// Closes the gate to new users. True if it was open.
@@ -67,6 +76,9 @@ impl<W: Word> Gate<W> {
 
     /// Whether the gate is closed and nobody is in: nobody will be in until it is opened again.
     pub fn is_idle(&self) -> bool {
+        if W::FAULT == Fault::IdleWithUsers {
+            return self.is_closed();
+        }
         self.word.load() == CLOSED
     }
 

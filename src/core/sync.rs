@@ -13,6 +13,60 @@ use core::sync::atomic::{
     Ordering, //
 };
 
+/// A seeded fault of a protocol, for the model checker to find; drivers have none.
+///
+/// A constant of the platform's type, so that the code of all but [`Fault::None`] is left out of the
+/// module.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// The shipping protocol.
+    None,
+    /// Rate work: `stop` does not wait for the body.
+    NoWait,
+    /// Rate work: `stop` does not cancel.
+    NoCancel,
+    /// Rate work: `stop` waits and cancels before it says so (C's order, seen from `arm`).
+    CancelFirst,
+    /// Rate work: the second `stop` returns at once.
+    SecondStopReturns,
+    /// Rate work: a stopped work can be armed again.
+    NotForGood,
+    /// Rate work: whether to queue again is decided under the lock, and done after it.
+    QueueAfterCheck,
+    /// Rate work: the end of the body is announced before the body.
+    FlagClearedEarly,
+    /// Rate work: the end of the body is not announced.
+    NoWake,
+    /// Rate work: a body that gives up after `stop` began makes the work idle again.
+    EndForgetsStop,
+    /// Rate work: `arm` drops the lock between looking and arming.
+    ArmInTwoSteps,
+    /// Rate work: the work drops the lock between looking and entering the body.
+    BeginInTwoSteps,
+    /// Rate work: the work runs whatever the phase.
+    RunsUnarmed,
+    /// Rate work: `arm` queues a work that is being stopped.
+    ArmsAfterStop,
+    /// Rate work: `retime` queues a work that is not armed.
+    RetimesAlways,
+    /// Gate: a user looks whether it is closed first, and is counted then.
+    EnterInTwoSteps,
+    /// Gate: a user who leaves is taken off in two steps.
+    LeaveInTwoSteps,
+    /// Gate: the last user does not wake the one who closed it.
+    LeaveSilently,
+    /// Gate: closed counts as idle, whoever is in.
+    IdleWithUsers,
+    /// Pins: an entry that nobody needs can be pinned.
+    PinsUnneeded,
+    /// Pins: a count is given back in two steps.
+    UnpinInTwoSteps,
+    /// Pins: the oldest entry is stored once, after all counts were looked at.
+    OldestStoredLate,
+    /// Pins: the count of the oldest entry is not looked at.
+    ReclaimsPinned,
+}
+
 /// One flag.
 pub trait Flag {
     /// Reads the flag.
@@ -24,6 +78,9 @@ pub trait Flag {
 
 /// One 64-bit word.
 pub trait Word {
+    /// Seeded fault; only the model checker overrides it.
+    const FAULT: Fault = Fault::None;
+
     /// Reads the word.
     fn load(&self) -> u64;
 

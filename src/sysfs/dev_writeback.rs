@@ -53,11 +53,18 @@ pub(super) const CONSIDER_FRAGMENT: Attr<CachedDev> = bool_attr!(
     tun.writeback_consider_fragment
 );
 
-pub(super) const UPDATE_SECONDS: Attr<CachedDev> = num_attr!(
+pub(super) const UPDATE_SECONDS: Attr<CachedDev> = Attr::rw(
     c"writeback_rate_update_seconds",
-    tun.writeback_rate_update_seconds,
-    1,
-    60
+    |dev, b| fmt::line(b, &dev.tun.writeback_rate_update_seconds.get()),
+    store!(|dev, text| {
+        dev.tun
+            .writeback_rate_update_seconds
+            .put(fmt::clamped(text, 1, 60)?);
+        if let Some(att) = dev.att.load() {
+            att.retime_rate_work();
+        }
+        Ok(())
+    }),
 );
 
 pub(super) const I_TERM_INVERSE: Attr<CachedDev> = num_attr!(

@@ -23,6 +23,7 @@ pub(crate) use rate::{Rate, SetIdle};
 
 use crate::{
     attach::Attachment,
+    debug::RateWorkFile,
     flag::{Flag, Num}, //
 };
 use bcache_kernel::{
@@ -38,10 +39,10 @@ use kernel::{
     sync::{Arc, Mutex}, //
 };
 
-/// What runs on behalf of an attachment.
-struct Tasks {
-    rate: RateTask,
-    thread: Thread,
+/// What runs on behalf of an attachment. Each is stopped by being dropped, the rate work first.
+pub(crate) struct Tasks {
+    pub(crate) rate: RateTask,
+    pub(crate) thread: Thread,
 }
 
 /// Everything about the dirty data of one attached device.
@@ -65,9 +66,9 @@ pub(crate) struct Writeback {
     wake: WaitQueue,
     /// How often somebody asked the thread to look again.
     kicks: Num,
-    /// Taken once, by whoever stops writeback.
+    /// Taken once, by whoever ends the attachment.
     #[pin]
-    tasks: Mutex<Option<Tasks>>,
+    tasks: Mutex<Option<(Tasks, Option<RateWorkFile>)>>,
 }
 
 impl Writeback {
@@ -106,6 +107,18 @@ impl Writeback {
         self.wake.wait_until_or_stop_timeout(woken, jiffies);
     }
 
+    /// What runs, for the one who stops it. May sleep.
+    pub(crate) fn take_tasks(&self) -> Option<(Tasks, Option<RateWorkFile>)> {
+        self.tasks.lock().take()
+    }
+
+    /// Waits for workers that are just leaving, after the thread was stopped, which waits for its keys. They may
+    /// still hold the attachment, and must not be the last: the queue they run on would be destroyed by them.
+    /// May sleep.
+    pub(crate) fn flush_workers(&self) {
+        self.flow.wq.flush();
+    }
+
     /// Dirty sectors of the device. Any context.
     pub(crate) fn dirty_sectors(&self) -> i64 {
         self.stripes.total()
@@ -136,28 +149,28 @@ impl Attachment {
             move || of_body.update_rate(),
         )?;
         let thread = Thread::spawn(c"bcache_writeback", move || thread::main(&of_thread))?;
+        let file = RateWorkFile::new(self, rate.watch()).ok();
         rate.arm();
-        *self.wb.tasks.lock() = Some(Tasks { rate, thread });
+        *self.wb.tasks.lock() = Some((Tasks { rate, thread }, file));
         Ok(())
     }
 
-    /// Makes sure the rate controller is armed (sysfs store of `writeback_percent`). Any process context; does
-    /// nothing once writeback has been stopped.
-    pub(crate) fn arm_rate_work(&self) {
-        if let Some(tasks) = self.wb.tasks.lock().as_ref() {
-            tasks.rate.arm();
+    /// Runs `f` on the rate work; does nothing once the attachment ends. Any process context.
+    fn with_rate_work(&self, f: impl FnOnce(&RateTask)) {
+        if let Some((tasks, _)) = self.wb.tasks.lock().as_ref() {
+            f(&tasks.rate);
         }
     }
 
-    /// Stops the rate controller and the thread, for good. May sleep; waits for the I/O in flight.
-    pub(crate) fn stop_writeback(&self) {
-        let tasks = self.wb.tasks.lock().take();
-        if let Some(Tasks { rate, thread }) = tasks {
-            rate.stop();
-            thread.stop();
-            // The thread waited for its keys. A worker that is just leaving may still hold the attachment,
-            // and must not be the last: the queue it runs on would be destroyed by it.
-            self.wb.flow.wq.flush();
-        }
+    /// Makes sure the rate controller is armed (sysfs store of `writeback_percent`).
+    pub(crate) fn arm_rate_work(&self) {
+        self.with_rate_work(|rate| {
+            rate.arm();
+        });
+    }
+
+    /// The time between two updates has changed: the next one comes after the new one (C: after the old one).
+    pub(crate) fn retime_rate_work(&self) {
+        self.with_rate_work(RateTask::retime);
     }
 }

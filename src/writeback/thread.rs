@@ -9,18 +9,16 @@ use super::{
     keybuf::Offered, //
 };
 use crate::attach::Attachment;
-use bcache_core::key::Pos;
+use bcache_core::{
+    key::Pos,
+    writeback::timing::{self, Backoff}, //
+};
 use bcache_kernel::{
     kthread::should_stop,
     memalloc,
     time, //
 };
 use kernel::prelude::*;
-
-/// First wait after a pass with errors, in milliseconds; it doubles with each such pass.
-const BACKOFF_MS: u32 = 250;
-/// Longest wait after a pass with errors.
-const BACKOFF_MAX_MS: u32 = 30_000;
 
 /// How a scan ended.
 enum Scan {
@@ -40,7 +38,7 @@ pub(super) fn main(att: &Attachment) {
     let mut state = Scanner {
         att,
         last: 0,
-        failures: 0,
+        backoff: Backoff::default(),
     };
     att.dev.rate.reset();
     while state.wait_for_work() {
@@ -61,8 +59,8 @@ struct Scanner<'a> {
     att: &'a Attachment,
     /// Sector up to which the last scan went.
     last: u64,
-    /// Passes with errors since the last one without.
-    failures: u32,
+    /// Waits between passes with errors.
+    backoff: Backoff,
 }
 
 impl Scanner<'_> {
@@ -102,7 +100,7 @@ impl Scanner<'_> {
             self.back_off();
             return false;
         }
-        self.failures = 0;
+        self.backoff.reset();
         if all {
             self.pause();
         }
@@ -212,9 +210,8 @@ impl Scanner<'_> {
         let att = self.att;
         let begin = time::jiffies();
         while !self.over() && !att.detaching.get() {
-            let seconds = u64::from(att.dev.tun.writeback_delay.get());
-            let delay = seconds.saturating_mul(u64::from(time::HZ));
-            let left = delay.saturating_sub(time::jiffies().wrapping_sub(begin));
+            let elapsed = time::jiffies().wrapping_sub(begin);
+            let left = timing::left(att.dev.tun.writeback_delay.get(), time::HZ, elapsed);
             if left == 0 {
                 break;
             }
@@ -225,10 +222,7 @@ impl Scanner<'_> {
 
     /// Waits after errors, longer and longer, instead of trying in a loop.
     fn back_off(&mut self) {
-        let ms = BACKOFF_MS
-            .saturating_mul(1u32.checked_shl(self.failures).unwrap_or(u32::MAX))
-            .min(BACKOFF_MAX_MS);
-        self.failures = self.failures.saturating_add(1).min(31);
+        let ms = self.backoff.next_ms();
         let stopping = || self.att.set.io_disabled();
         let jiffies = time::msecs_to_jiffies(ms);
         self.att

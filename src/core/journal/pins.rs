@@ -16,6 +16,7 @@ use crate::{
     },
     sync::{
         update,
+        Fault,
         Word, //
     },
 };
@@ -117,8 +118,9 @@ impl<W: Word, S: Deref<Target = [W]>> Pins<S, W> {
     ///
     /// False if the entry is not open or has no user.
     pub fn pin(&self, seq: u64) -> bool {
+        let any = W::FAULT == Fault::PinsUnneeded;
         self.open_slot(seq).is_some_and(|slot| {
-            update(slot, |n| n.checked_add(u64::from(n > 0))).is_some_and(|n| n > 0)
+            update(slot, |n| n.checked_add(u64::from(any || n > 0))).is_some_and(|n| any || n > 0)
         })
     }
 
@@ -127,7 +129,14 @@ impl<W: Word, S: Deref<Target = [W]>> Pins<S, W> {
         let Some(slot) = self.open_slot(seq) else {
             return Unpinned::Still;
         };
-        match update(slot, |n| n.checked_sub(1)) {
+        let before = if W::FAULT == Fault::UnpinInTwoSteps {
+            let n = slot.load();
+            slot.swap(n.saturating_sub(1));
+            Some(n)
+        } else {
+            update(slot, |n| n.checked_sub(1))
+        };
+        match before {
             Some(1) if seq == self.oldest() => Unpinned::LastOfOldest,
             Some(1) => Unpinned::Last,
             _ => Unpinned::Still,
@@ -139,10 +148,16 @@ impl<W: Word, S: Deref<Target = [W]>> Pins<S, W> {
     pub fn reclaim(&self) -> u64 {
         let newest = self.newest();
         let mut oldest = self.oldest();
-        while oldest < newest && self.slot(oldest).is_some_and(|n| n.load() == 0) {
+        let unneeded = |n: &W| W::FAULT == Fault::ReclaimsPinned || n.load() == 0;
+        while oldest < newest && self.slot(oldest).is_some_and(unneeded) {
             oldest = oldest.saturating_add(1);
             // Stored before the next count is looked at: whoever gives back the last count of that
             // entry later sees that it is the oldest, and says so.
+            if W::FAULT != Fault::OldestStoredLate {
+                self.oldest.swap(oldest);
+            }
+        }
+        if W::FAULT == Fault::OldestStoredLate {
             self.oldest.swap(oldest);
         }
         oldest

@@ -32,7 +32,8 @@ pub use number::{
 };
 pub use report::{
     BsetStats,
-    RateDebug, //
+    RateDebug,
+    RateWorkReport, //
 };
 pub use uuid::parse_set_uuid;
 

@@ -3,6 +3,10 @@
 //! Files of several lines. C: `writeback_rate_debug` and `bch_bset_print_stats` in `sysfs.c`.
 
 use super::HPrint;
+use crate::writeback::ratework::{
+    Phase,
+    RateState, //
+};
 use core::fmt;
 
 /// What `writeback_rate_debug` shows. All amounts in 512-byte sectors (per second).
@@ -73,9 +77,73 @@ impl fmt::Display for BsetStats {
     }
 }
 
+/// What the debugfs file `rate_work` shows; one `name: value` a line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RateWorkReport {
+    /// State of the work.
+    pub state: RateState,
+    /// Seconds between two runs.
+    pub period_s: u32,
+    /// How often the body began.
+    pub runs: u64,
+    /// Milliseconds since it began last, if ever.
+    pub last_run_ms: Option<u64>,
+    /// Requests that use the cache.
+    pub requests: u64,
+    /// What the end of the device or of its attachment waits for.
+    pub waits_for: &'static str,
+}
+
+impl fmt::Display for RateWorkReport {
+    /// The whole file, with its last newline. The flags have the names and the meaning of C.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let phase = match self.state.phase() {
+            Phase::Idle => "idle",
+            Phase::Armed => "armed",
+            Phase::Stopping => "stopping",
+            Phase::Stopped => "stopped",
+        };
+        let wb_running = u8::from(self.state.phase() == Phase::Armed);
+        writeln!(f, "phase: {phase}")?;
+        writeln!(f, "wb_running: {wb_running}")?;
+        writeln!(f, "rate_dw_running: {}", u8::from(self.state.in_body()))?;
+        writeln!(f, "period_s: {}", self.period_s)?;
+        writeln!(f, "runs: {}", self.runs)?;
+        match self.last_run_ms {
+            Some(ms) => writeln!(f, "last_run_ms_ago: {ms}")?,
+            None => writeln!(f, "last_run_ms_ago: never")?,
+        }
+        writeln!(f, "requests: {}", self.requests)?;
+        writeln!(f, "waits_for: {}", self.waits_for)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rate_work() {
+        let mut state = RateState::default();
+        state.arm();
+        state.begin();
+        let mut report = RateWorkReport {
+            state,
+            period_s: 5,
+            runs: 0,
+            last_run_ms: None,
+            requests: 2,
+            waits_for: "nothing",
+        };
+        let text = "phase: armed\nwb_running: 1\nrate_dw_running: 1\nperiod_s: 5\nruns: 0\n\
+                    last_run_ms_ago: never\nrequests: 2\nwaits_for: nothing\n";
+        assert_eq!(report.to_string(), text);
+        report.state.close();
+        report.last_run_ms = Some(7);
+        let text = report.to_string();
+        assert!(text.starts_with("phase: stopping\nwb_running: 0\nrate_dw_running: 1\n"));
+        assert!(text.contains("\nlast_run_ms_ago: 7\n"));
+    }
     use std::string::ToString;
 
     #[test]

@@ -9,3 +9,4 @@ pub mod pi;
 pub mod rate;
 pub mod ratework;
 pub mod stripes;
+pub mod timing;

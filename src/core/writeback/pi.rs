@@ -13,6 +13,7 @@
 
 use crate::arith::{
     clock_diff,
+    div_toward_zero,
     mul_div, //
 };
 use crate::num::{
@@ -160,7 +161,7 @@ fn keeping_up(input: &PiInput) -> bool {
 
 /// `a / b` toward zero; 0 counts as 1.
 fn div(a: i64, b: u32) -> i64 {
-    a.checked_div(i64::from(b.max(1))).unwrap_or(a)
+    div_toward_zero(a, b)
 }
 
 /// One step of the controller. Pure arithmetic, any context.

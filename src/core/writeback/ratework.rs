@@ -11,22 +11,26 @@
 //! work again between its cancellation and the end of the detach. Here everything is decided under
 //! one lock by one table:
 //!
-//! | phase    | arm             | work begins | work ends      | stop                         |
-//! |----------|-----------------|-------------|----------------|------------------------------|
-//! | Idle     | Armed, queued   | skipped     | -              | Stopping                     |
-//! | Armed    | nothing         | body runs   | queued or Idle | Stopping                     |
-//! | Stopping | refused         | skipped     | not queued     | waits for the body, cancels: |
-//! |          |                 |             |                | Stopped                      |
-//! | Stopped  | refused         | skipped     | -              | nothing                      |
+//! | phase    | arm             | work begins | work ends      | retime   | stop                         |
+//! |----------|-----------------|-------------|----------------|----------|------------------------------|
+//! | Idle     | Armed, queued   | skipped     | -              | nothing  | Stopping                     |
+//! | Armed    | nothing         | body runs   | queued or Idle | requeued | Stopping                     |
+//! | Stopping | refused         | skipped     | not queued     | nothing  | waits for the body, cancels: |
+//! |          |                 |             |                |          | Stopped                      |
+//! | Stopped  | refused         | skipped     | -              | nothing  | nothing                      |
+//!
+//! The table is the methods of [`RateState`]; [`RateWork`] calls them under the lock.
 //!
 //! `Armed` is C's `BCACHE_DEV_WB_RUNNING`; [`RateState::in_body`] is `BCACHE_DEV_RATE_DW_RUNNING`.
 //! There is no way back from `Stopping`: the next attachment of the device has a work of its own.
 //!
-//! The source is checked by loom over all interleavings (`tests/model`), with seeded faults that
-//! must be found.
+//! The source is checked by loom over all interleavings, and the table in a model of several
+//! attachments over all states (`tests/model`), with seeded faults that must be found.
+
+use crate::sync::Fault;
 
 /// Where the work of one attachment is in its life.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub enum Phase {
     /// Not armed: before the first arming, or the body gave up. May be armed.
     #[default]
@@ -40,7 +44,7 @@ pub enum Phase {
 }
 
 /// What the lock of a [`Platform`] guards.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct RateState {
     phase: Phase,
     in_body: bool,
@@ -56,21 +60,58 @@ impl RateState {
     pub fn in_body(&self) -> bool {
         self.in_body
     }
+
+    /// Row by row: what an attempt to arm does.
+    pub fn arm(&mut self) -> Arming {
+        match self.phase {
+            Phase::Idle => {
+                self.phase = Phase::Armed;
+                Arming::Queue
+            }
+            Phase::Armed => Arming::Already,
+            Phase::Stopping | Phase::Stopped => Arming::Refused,
+        }
+    }
+
+    /// The work begins; true if its body has to run.
+    pub fn begin(&mut self) -> bool {
+        let enter = self.phase == Phase::Armed && !self.in_body;
+        self.in_body |= enter;
+        enter
+    }
+
+    /// The body is over and says whether to go on; true if the work has to be queued.
+    pub fn end(&mut self, again: bool) -> bool {
+        self.in_body = false;
+        let armed = self.phase == Phase::Armed;
+        if armed && !again {
+            self.phase = Phase::Idle;
+        }
+        armed && again
+    }
+
+    /// A stop begins: from now on nothing arms the work.
+    pub fn close(&mut self) {
+        if self.phase != Phase::Stopped {
+            self.phase = Phase::Stopping;
+        }
+    }
+
+    /// A stop ends.
+    pub fn finish(&mut self) {
+        self.phase = Phase::Stopped;
+    }
 }
 
-/// A fault for the model checker to find; drivers have none.
+/// What came of an attempt to arm.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fault {
-    /// The shipping protocol.
-    None,
-    /// `stop` does not wait for the body.
-    NoWait,
-    /// `stop` does not cancel.
-    NoCancel,
-    /// `run` decides under the lock whether to queue, and queues after it.
-    RearmAfterCheck,
-    /// `run` announces the end of the body before the body.
-    FlagClearedEarly,
+pub enum Arming {
+    /// Armed by this call: the work has to be queued.
+    Queue,
+    /// Armed before.
+    Already,
+    /// Being stopped.
+    Refused,
 }
 
 /// What the protocol asks of the kernel.
@@ -81,8 +122,12 @@ pub trait Platform {
     /// Runs `f` with the lock held. `f` does not sleep; it calls [`Self::queue`] at most.
     fn locked<R>(&self, f: impl FnOnce(&mut RateState) -> R) -> R;
 
-    /// Queues the delayed work. Called with the lock held; must not sleep.
+    /// Queues the delayed work, unless it is queued. Called with the lock held; must not sleep.
     fn queue(&self);
+
+    /// Queues the delayed work, or if it is queued gives it a new time. Called with the lock held;
+    /// must not sleep.
+    fn requeue(&self);
 
     /// Takes the work off the queue if it is there. No lock is held; may sleep.
     ///
@@ -124,15 +169,40 @@ impl<P: Platform> RateWork<P> {
     ///
     /// True if it is armed now, by this call or before; false if it is being stopped.
     pub fn arm(&self) -> bool {
-        self.platform.locked(|s| match s.phase {
-            Phase::Idle => {
-                s.phase = Phase::Armed;
+        if P::FAULT == Fault::ArmInTwoSteps {
+            let mut before = self.platform.locked(|s| *s);
+            return self.platform.locked(|s| {
+                let arming = before.arm();
+                if arming == Arming::Queue {
+                    *s = before;
+                    self.platform.queue();
+                }
+                arming != Arming::Refused
+            });
+        }
+        self.platform.locked(|s| match s.arm() {
+            Arming::Queue => {
                 self.platform.queue();
                 true
             }
-            Phase::Armed => true,
-            Phase::Stopping | Phase::Stopped => false,
+            Arming::Already => true,
+            Arming::Refused => {
+                P::FAULT == Fault::ArmsAfterStop && {
+                    self.platform.queue();
+                    true
+                }
+            }
         })
+    }
+
+    /// The time between two runs has changed: the run that is queued comes after the new one.
+    /// Any context in which the lock may be taken.
+    pub fn retime(&self) {
+        self.platform.locked(|s| {
+            if s.phase == Phase::Armed || P::FAULT == Fault::RetimesAlways {
+                self.platform.requeue();
+            }
+        });
     }
 
     /// The work function: runs `body` if the work is armed, and queues the work again if `body`
@@ -154,31 +224,38 @@ impl<P: Platform> RateWork<P> {
 
     /// Enters the body if the work is armed.
     fn begin(&self) -> bool {
-        self.platform.locked(|s| {
-            let enter = s.phase == Phase::Armed && !s.in_body;
-            s.in_body |= enter;
-            enter
-        })
+        match P::FAULT {
+            Fault::BeginInTwoSteps => {
+                let armed = self.platform.locked(|s| s.phase == Phase::Armed);
+                self.platform.locked(|s| s.in_body |= armed);
+                armed
+            }
+            Fault::RunsUnarmed => {
+                self.platform.locked(|s| s.in_body = true);
+                true
+            }
+            _ => self.platform.locked(RateState::begin),
+        }
     }
 
     /// Leaves the body.
     fn end(&self, again: bool) {
         let requeue = self.platform.locked(|s| {
-            s.in_body = false;
-            let armed = s.phase == Phase::Armed;
-            if armed && !again {
+            if P::FAULT == Fault::EndForgetsStop && !again {
                 s.phase = Phase::Idle;
             }
-            let requeue = armed && again;
-            if requeue && P::FAULT != Fault::RearmAfterCheck {
+            let requeue = s.end(again);
+            if requeue && P::FAULT != Fault::QueueAfterCheck {
                 self.platform.queue();
             }
             requeue
         });
-        if requeue && P::FAULT == Fault::RearmAfterCheck {
+        if requeue && P::FAULT == Fault::QueueAfterCheck {
             self.platform.queue();
         }
-        self.platform.wake();
+        if P::FAULT != Fault::NoWake {
+            self.platform.wake();
+        }
     }
 
     /// Stops the work for good: when this returns, the body does not run, will not run, and the
@@ -187,18 +264,33 @@ impl<P: Platform> RateWork<P> {
     /// May sleep for as long as the body takes. May be called more than once and by several
     /// contexts; each returns only when the work is over. Must not be called from the body.
     pub fn stop(&self) {
-        self.platform.locked(|s| {
-            if s.phase != Phase::Stopped {
-                s.phase = Phase::Stopping;
-            }
-        });
-        if P::FAULT != Fault::NoWait {
-            self.platform
-                .wait_until(|| self.platform.locked(|s| !s.in_body));
-        }
-        if P::FAULT != Fault::NoCancel {
+        if P::FAULT == Fault::CancelFirst {
+            self.wait_for_body();
             self.platform.cancel();
         }
-        self.platform.locked(|s| s.phase = Phase::Stopped);
+        let before = self.platform.locked(|s| {
+            let before = s.phase;
+            s.close();
+            before
+        });
+        if P::FAULT == Fault::SecondStopReturns && before == Phase::Stopping {
+            return;
+        }
+        if P::FAULT != Fault::NoWait && P::FAULT != Fault::CancelFirst {
+            self.wait_for_body();
+        }
+        if P::FAULT != Fault::NoCancel && P::FAULT != Fault::CancelFirst {
+            self.platform.cancel();
+        }
+        self.platform.locked(RateState::finish);
+        if P::FAULT == Fault::NotForGood {
+            self.platform.locked(|s| s.phase = Phase::Idle);
+        }
+    }
+
+    /// Sleeps until the body is over.
+    fn wait_for_body(&self) {
+        self.platform
+            .wait_until(|| self.platform.locked(|s| !s.in_body));
     }
 }

@@ -3,9 +3,13 @@
 //! Model and property tests of `bcache_core`; see `tests/`.
 //!
 //! * `controller.rs`, `limiter.rs`: against independent models in the integer widths of C;
-//! * `loom_*.rs`: the shared-memory protocols over all interleavings (with up to 3
-//!   preemptions);
+//! * `controller_laws.rs`: the controller over its whole input space, against exact arithmetic;
+//! * `loom`: the shared-memory protocols over all interleavings (with up to 3 preemptions), and mutants
+//!   of them that must be found;
+//! * `states`: the life of a device over all states, C's and ours;
 //! * `props.rs`: against plain models, and that no input makes anything panic.
+
+pub mod c_rate;
 
 /// Random numbers for reproducible tests (xorshift64*).
 pub struct Rng(u64);

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The end of an attachment, as a value that one caller gets.
+//!
+//! C: `cached_dev_detach_finish`, `cached_dev_free`, and the ways out of `bch_cached_dev_attach`, each of which stops
+//! threads and works by its own means, some of them twice.
+
+use crate::{
+    attach::Attachment,
+    cached_dev::CachedDev,
+    debug::RateWorkFile,
+    waiting::{Stage, Waiting},
+    writeback::Tasks, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// The end of an attachment: who has it, and nobody else, takes the attachment apart. Dropping it before
+/// [`Ending::unlink`] stops what runs, too.
+pub(crate) struct Ending {
+    att: Arc<Attachment>,
+    /// What still runs.
+    tasks: Option<Tasks>,
+    /// Shows how far the end is.
+    file: Option<RateWorkFile>,
+}
+
+impl Attachment {
+    /// Claims the end; `None` for all but the first, and before writeback has been started. May sleep.
+    pub(crate) fn end(self: &Arc<Self>) -> Option<Ending> {
+        let (tasks, file) = self.wb.take_tasks()?;
+        Some(Ending {
+            att: self.clone(),
+            tasks: Some(tasks),
+            file,
+        })
+    }
+}
+
+impl Ending {
+    /// Lets nobody into the attachment any more and waits until all are out.
+    pub(crate) fn quiesce(&self, waiting: &Waiting<CachedDev>) {
+        self.att.gate.close();
+        waiting.wait_for(Stage::CacheRequests);
+        self.att.gate.wait_idle();
+    }
+
+    /// Stops the rate work and the writeback thread, for good. May sleep; waits for the I/O in flight.
+    pub(crate) fn stop_writeback(&mut self, waiting: &Waiting<CachedDev>) {
+        let Some(Tasks { rate, thread }) = self.tasks.take() else {
+            return;
+        };
+        waiting.wait_for(Stage::RateWork);
+        rate.stop();
+        waiting.wait_for(Stage::WritebackThread);
+        thread.stop();
+        waiting.wait_for(Stage::WritebackKeys);
+        self.att.wb.flush_workers();
+    }
+
+    /// Takes the attachment out of device and set. The register lock is held by nobody here.
+    pub(crate) fn unlink(mut self, invalidate_slot: bool) {
+        let (set, dev) = (&self.att.set, &self.att.dev);
+        let _lists = set.registry.inner.lock();
+        if invalidate_slot {
+            set.uuid_invalidate(self.att.inode);
+            if !set.io_disabled() && set.uuid_write().is_err() {
+                pr_err!("{}: could not write the uuid bucket at detach\n", dev.name);
+            }
+        }
+        crate::sysfs::unlink_attachment(&self.att);
+        set.remove_device(&self.att);
+        // Before the device can be attached again: its next file has the same name.
+        drop(self.file.take());
+        // The old reference goes away after its last reader.
+        drop(dev.att.replace(None));
+    }
+}

@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The controller over its whole input space: against the law in exact arithmetic everywhere, against the model
+//! in C's integer widths on all inputs that C can take, and each kind of input that C cannot take on its own.
+
+use bcache_core::writeback::pi::{step, PiInput, PiOutput, PiState, RATE_MAX};
+use model::{c_rate::in_c, Rng};
+
+const NOW: u64 = 1 << 50;
+const U32: u64 = u32::MAX as u64;
+/// The highest rate that C can hold.
+const INT_MAX: u32 = i32::MAX as u32;
+
+/// The nearest number that the type of the term has.
+fn sat(v: i128) -> i64 {
+    v.clamp(i64::MIN.into(), i64::MAX.into()) as i64
+}
+
+/// The nearest unsigned number.
+fn usat(v: i128) -> u64 {
+    v.clamp(0, u64::MAX.into()) as u64
+}
+
+/// The target of the law: the device's share of a percentage of the cache.
+fn exact_target(i: &PiInput) -> u64 {
+    let cache = usat(i128::from(i.nbuckets) * i128::from(i.bucket_sectors));
+    let cache = cache.saturating_sub(i.flash_dirty);
+    let scaled = usat(i128::from(i.bdev_sectors) << 14);
+    let share = match i.cached_dev_sectors {
+        0 => 1,
+        all => (scaled / all).clamp(1, U32),
+    };
+    let whole = usat(i128::from(cache) * i128::from(i.percent) / 100);
+    usat((i128::from(whole) * i128::from(share)) >> 14)
+}
+
+/// What fragmentation asks for.
+fn exact_fragment(i: &PiInput) -> Option<i64> {
+    let buckets = i
+        .nbuckets
+        .saturating_sub(i.avail_buckets)
+        .min(i64::MAX as u64);
+    if !i.consider_fragment || i.dirty <= 0 || i.in_use <= 50 || buckets == 0 {
+        return None;
+    }
+    let used = sat(i128::from(buckets) * i128::from(i.bucket_sectors));
+    let (gain, above) = match i.in_use {
+        0..=57 => (i.fp_low, 50),
+        58..=64 => (i.fp_mid, 57),
+        _ => (i.fp_high, 64),
+    };
+    let gain = sat(i128::from(gain) * i128::from(i.in_use - above));
+    let term = sat(i128::from(i.dirty / buckets as i64) * i128::from(gain));
+    (used / i.dirty > 3).then_some(term)
+}
+
+/// The law, with each named term limited to what 64 bits hold.
+fn exact(i: &PiInput, integral: i64) -> (PiOutput, i64) {
+    let target = exact_target(i);
+    let error = sat(i128::from(i.dirty) - i128::from(target.min(i64::MAX as u64)));
+    let mut proportional = error / i64::from(i.p_inverse.max(1));
+    if let Some(term) = exact_fragment(i) {
+        proportional = proportional.max(term);
+    }
+    let deadline = i.next_ns.wrapping_add(1_000_000);
+    let keeping_up = i.now_ns.wrapping_sub(deadline) >> 63 == 1;
+    let counts = (error < 0 && integral > 0) || (error > 0 && keeping_up);
+    let grown = sat(i128::from(error) * i128::from(i.update_seconds));
+    let integral = if counts {
+        integral.saturating_add(grown)
+    } else {
+        integral
+    };
+    let integral_scaled = integral / i64::from(i.i_inverse.max(1));
+    let sum = proportional.saturating_add(integral_scaled);
+    let lowest = i64::from(i.minimum.clamp(1, INT_MAX));
+    let rate = sum.min(i64::from(RATE_MAX)).max(lowest) as u32;
+    let out = PiOutput {
+        rate,
+        target,
+        dirty: i.dirty,
+        error,
+        proportional,
+        integral_scaled,
+        change: i64::from(rate) - i64::from(i.old_rate),
+    };
+    (out, integral)
+}
+
+/// The controller's step, which has to be that of the law and within the bounds.
+fn law(i: &PiInput, integral: i64) -> (PiOutput, i64) {
+    let mut state = PiState { integral };
+    let out = step(&mut state, i);
+    assert_eq!(
+        (out, state.integral),
+        exact(i, integral),
+        "{i:?} {integral}"
+    );
+    assert!(out.rate >= i.minimum.clamp(1, INT_MAX), "{i:?}");
+    assert!(out.rate <= RATE_MAX.max(i.minimum).min(INT_MAX), "{i:?}");
+    (out, state.integral)
+}
+
+/// The numbers of an input, to be set by their place.
+const FIELDS: [fn(&mut PiInput, u64); 18] = [
+    |i, v| i.nbuckets = v,
+    |i, v| i.bucket_sectors = v as u32,
+    |i, v| i.flash_dirty = v,
+    |i, v| i.bdev_sectors = v,
+    |i, v| i.cached_dev_sectors = v,
+    |i, v| i.percent = v as u32,
+    |i, v| i.dirty = v as i64,
+    |i, v| i.avail_buckets = v,
+    |i, v| i.in_use = v as u32,
+    |i, v| i.update_seconds = v as u32,
+    |i, v| i.p_inverse = v as u32,
+    |i, v| i.i_inverse = v as u32,
+    |i, v| i.fp_low = v as u32,
+    |i, v| i.fp_mid = v as u32,
+    |i, v| i.fp_high = v as u32,
+    |i, v| i.minimum = v as u32,
+    |i, v| i.old_rate = v as u32,
+    |i, v| i.next_ns = v,
+];
+
+/// Where integers of any width begin and end.
+fn borders() -> Vec<u64> {
+    let mut all = vec![0, 1, 2, 3, 50, 57, 64, 99, 100, 101, 1_000_000_000];
+    for bits in [8, 14, 15, 16, 31, 32, 33, 47, 62, 63] {
+        all.extend([(1u64 << bits) - 1, 1 << bits, (1 << bits) + 1]);
+    }
+    all.extend([
+        u64::MAX - 1,
+        u64::MAX,
+        0u64.wrapping_sub(1 << 31),
+        0u64.wrapping_sub(1 << 32),
+    ]);
+    all
+}
+
+/// An input of a running system.
+fn usual() -> PiInput {
+    PiInput {
+        nbuckets: 204_800,
+        bucket_sectors: 1024,
+        bdev_sectors: 1_000_000_000,
+        cached_dev_sectors: 1_000_000_000,
+        percent: 10,
+        dirty: 30_000_000,
+        avail_buckets: 61_440,
+        in_use: 70,
+        consider_fragment: true,
+        update_seconds: 5,
+        p_inverse: 40,
+        i_inverse: 10_000,
+        fp_low: 1,
+        fp_mid: 10,
+        fp_high: 1000,
+        minimum: 8,
+        now_ns: NOW,
+        next_ns: NOW,
+        old_rate: 1024,
+        ..PiInput::default()
+    }
+}
+
+/// An input near the borders of what C can take.
+fn in_range(r: &mut Rng) -> (PiInput, i64) {
+    let nbuckets = 513 + r.edgy(1 << 27);
+    let bucket_sectors = 1 << (3 + r.below(10));
+    let cache = nbuckets * bucket_sectors;
+    let bdev_sectors = 1 + r.edgy(1 << 36);
+    let input = PiInput {
+        nbuckets,
+        bucket_sectors: bucket_sectors as u32,
+        flash_dirty: if r.below(2) == 0 { 0 } else { r.edgy(cache) },
+        bdev_sectors,
+        cached_dev_sectors: bdev_sectors + r.edgy(1 << 38),
+        percent: r.edgy(70) as u32,
+        dirty: r.edgy(cache.min(0x7fff_ffff)) as i64,
+        avail_buckets: r.edgy(nbuckets - 1),
+        in_use: (if r.below(2) == 0 {
+            r.edgy(100)
+        } else {
+            48 + r.below(20)
+        }) as u32,
+        consider_fragment: r.below(4) != 0,
+        update_seconds: 1 + r.edgy(59) as u32,
+        p_inverse: 1 + r.edgy(0x7fff_fffe) as u32,
+        i_inverse: 1 + r.edgy(0x7fff_fffe) as u32,
+        fp_low: 1 + r.edgy(1000) as u32,
+        fp_mid: 1002 + r.edgy(1000) as u32,
+        fp_high: 2003 + r.edgy(100_000) as u32,
+        minimum: 1 + r.edgy(999_999_999) as u32,
+        now_ns: NOW,
+        next_ns: NOW + r.edgy(4_000_000) - 2_000_000,
+        old_rate: 1 + r.edgy(0x7fff_fffe) as u32,
+    };
+    let integral = r.edgy(1 << 52) as i64;
+    (input, if r.below(2) == 0 { integral } else { -integral })
+}
+
+/// Any input that the types allow.
+fn any(r: &mut Rng) -> (PiInput, i64) {
+    let mut input = usual();
+    input.consider_fragment = r.below(4) != 0;
+    for set in FIELDS {
+        // Some are left as they usually are: else nearly all would be out of every range.
+        match r.below(3) {
+            0 => (),
+            1 => set(&mut input, r.edgy(U32)),
+            _ => set(&mut input, r.edgy(u64::MAX)),
+        }
+    }
+    (input, r.edgy(u64::MAX) as i64)
+}
+
+#[test]
+fn a_million_inputs_as_in_c() {
+    let mut r = Rng::new(0xc0ffee);
+    let (mut tried, mut compared, mut fragmented, mut wound) = (0u64, 0u64, 0u64, 0u64);
+    while compared < 1_000_000 {
+        tried += 1;
+        assert!(tried < 3_000_000, "{compared} of {tried} in range");
+        let (input, integral) = in_range(&mut r);
+        let ours = law(&input, integral);
+        let mut c_integral = integral;
+        if let Some(c) = in_c(&input, &mut c_integral) {
+            assert_eq!(ours, (c, c_integral), "{input:?} {integral}");
+            compared += 1;
+            fragmented += u64::from(exact_fragment(&input).is_some());
+            wound += u64::from(c_integral != integral);
+        }
+    }
+    println!(
+        "{compared} of {tried} in range; {fragmented} fragmented, {wound} change the integral"
+    );
+    assert!(fragmented > 50_000 && wound > 50_000);
+}
+
+#[test]
+fn a_million_inputs_of_any_kind() {
+    let mut r = Rng::new(0xdead);
+    for _ in 0..1_000_000 {
+        let (input, integral) = any(&mut r);
+        law(&input, integral);
+    }
+}
+
+/// All pairs of fields at all pairs of borders.
+#[test]
+fn borders_in_pairs() {
+    let (borders, mut steps) = (borders(), 0u64);
+    for integral in [0, 1, -1, i64::MIN, i64::MAX] {
+        for (n, set) in FIELDS.iter().enumerate() {
+            for other in &FIELDS[n + 1..] {
+                for v in &borders {
+                    for w in &borders {
+                        let mut input = usual();
+                        set(&mut input, *v);
+                        other(&mut input, *w);
+                        law(&input, integral);
+                        steps += 1;
+                    }
+                }
+            }
+        }
+    }
+    println!("{steps} steps");
+}
+
+/// More dirty data never lowers the rate, whatever the other inputs and the integral, with one exception: the
+/// fragmentation term. It raises the rate as long as less than a fourth of the space in use is dirty and
+/// ceases there, so that the rate may fall where dirty data grows past that fourth.
+#[test]
+fn monotone_in_dirty() {
+    let mut r = Rng::new(0x3030);
+    let (mut compared, mut excepted, mut fell) = (0u64, 0u64, 0u64);
+    for n in 0..600_000 {
+        let (input, integral) = if n % 2 == 0 {
+            in_range(&mut r)
+        } else {
+            any(&mut r)
+        };
+        let other = match r.below(3) {
+            0 => input.dirty.saturating_add(1 + r.below(4) as i64),
+            1 => r.edgy(u64::MAX) as i64,
+            _ => r.edgy(1 << 32) as i64,
+        };
+        let less = PiInput {
+            dirty: input.dirty.min(other),
+            ..input
+        };
+        let more = PiInput {
+            dirty: input.dirty.max(other),
+            ..input
+        };
+        let (low, low_integral) = law(&less, integral);
+        let (high, high_integral) = law(&more, integral);
+        assert!(
+            low.error <= high.error && low_integral <= high_integral,
+            "{less:?} {more:?}"
+        );
+        if exact_fragment(&less).is_some() && exact_fragment(&more).is_none() {
+            excepted += 1;
+            fell += u64::from(high.rate < low.rate);
+            continue;
+        }
+        assert!(low.rate <= high.rate, "{less:?} {more:?} {integral}");
+        compared += 1;
+    }
+    println!("{compared} pairs; {excepted} where fragmentation ceases, the rate falls in {fell}");
+    assert!(compared > 400_000 && fell > 100);
+}
+
+/// The exception of [`monotone_in_dirty`], as it happens.
+#[test]
+fn rate_falls_where_fragmentation_ceases() {
+    let rate = |dirty| law(&PiInput { dirty, ..usual() }, 0).0.rate;
+    // 143360 buckets in use are 146800640 sectors.
+    assert_eq!(rate(36_700_160), 256 * 6 * 1000 + 7864);
+    assert_eq!(rate(36_700_161), 393_216 + 7864);
+}
+
+/// Runs random inputs of which `make` makes such as C cannot take, and gives the rates.
+fn excepted(seed: u64, make: impl Fn(&mut Rng, &mut PiInput)) -> Vec<(PiInput, PiOutput)> {
+    let mut r = Rng::new(seed);
+    let mut all = Vec::new();
+    for _ in 0..20_000 {
+        let (mut input, mut integral) = in_range(&mut r);
+        make(&mut r, &mut input);
+        all.push((input, law(&input, integral).0));
+        assert_eq!(in_c(&input, &mut integral), None, "{input:?} {integral}");
+    }
+    all
+}
+
+/// C: the sum is cut to 32 bits and looks negative, the slowest rate when there is most to do (H3).
+#[test]
+fn sums_beyond_32_bits() {
+    let all = excepted(1, |r, i| {
+        // Two sets of 8 EiB.
+        i.nbuckets = 1 << 50;
+        i.flash_dirty = 0;
+        (i.bdev_sectors, i.cached_dev_sectors) = (1, 1);
+        (i.percent, i.p_inverse) = (0, 1 + r.below(40) as u32);
+        i.dirty = (1 << 52) + r.edgy(1 << 52) as i64;
+        (i.consider_fragment, i.next_ns) = (false, i.now_ns - 5_000_000);
+        i.i_inverse = INT_MAX;
+    });
+    for (input, out) in all {
+        assert_eq!(out.rate, RATE_MAX.max(input.minimum), "{input:?}");
+    }
+}
+
+/// C: a negative divisor turns the term around (H4).
+#[test]
+fn inverses_beyond_31_bits() {
+    let inverse = |r: &mut Rng| (INT_MAX + 1).saturating_add(r.edgy(U32) as u32 % INT_MAX);
+    for (input, out) in excepted(2, |r, i| i.p_inverse = inverse(r)) {
+        let fragment = exact_fragment(&input).unwrap_or(i64::MIN);
+        assert_eq!(
+            out.proportional,
+            (out.error / i64::from(input.p_inverse)).max(fragment)
+        );
+    }
+    excepted(3, |r, i| i.i_inverse = inverse(r));
+    // No gain at all would divide by zero.
+    excepted(4, |_, i| i.p_inverse = 0);
+    excepted(5, |_, i| i.i_inverse = 0);
+}
+
+/// C: a divisor of 32 bits; 1 TiB of dirty data turns fragmentation off, 2 TiB divide by zero (H4).
+#[test]
+fn more_than_a_tebibyte_dirty() {
+    let all = excepted(6, |r, i| {
+        (i.nbuckets, i.bucket_sectors, i.avail_buckets) = (1 << 28, 1 << 13, 1 << 20);
+        (i.in_use, i.consider_fragment) = (51 + r.below(49) as u32, true);
+        i.dirty = match r.below(2) {
+            0 => (1 + r.below(3) as i64) << 32,
+            _ => (1 << 31) + r.edgy(1 << 32) as i64,
+        };
+    });
+    for (input, out) in all {
+        let term = exact_fragment(&input).unwrap();
+        assert!(out.proportional >= term, "{input:?}");
+    }
+}
+
+/// C: a minimum above 2^31 becomes a negative bound, so that the rate may be 0, by which the thread divides (H2).
+#[test]
+fn minimum_beyond_31_bits() {
+    let all = excepted(7, |r, i| {
+        i.minimum = (INT_MAX + 1).saturating_add(r.edgy(U32) as u32 / 2)
+    });
+    for (input, out) in all {
+        assert_eq!(out.rate, INT_MAX, "{input:?}");
+    }
+    // sysfs refuses 0, but the controller does not rely on that.
+    for (input, out) in excepted(8, |_, i| i.minimum = 0) {
+        assert!(out.rate >= 1, "{input:?}");
+    }
+}
+
+/// C: the maximum wins over a minimum above it, but only while the sum is above both.
+#[test]
+fn minimum_above_the_maximum() {
+    let mut r = Rng::new(9);
+    for _ in 0..20_000 {
+        let (mut input, mut integral) = in_range(&mut r);
+        input.minimum = RATE_MAX + 1 + r.below(u64::from(INT_MAX - RATE_MAX)) as u32;
+        let out = law(&input, integral).0;
+        assert_eq!(out.rate, input.minimum);
+        if let Some(c) = in_c(&input, &mut integral) {
+            assert_eq!(c.rate, input.minimum);
+        }
+    }
+}
+
+/// C: divides by the sum of the sizes of all devices, which is 0 when the last one was pulled (H5).
+#[test]
+fn no_size_known() {
+    for (input, out) in excepted(10, |_, i| i.cached_dev_sectors = 0) {
+        // The smallest share.
+        let shared = PiInput {
+            bdev_sectors: 1,
+            cached_dev_sectors: 1 << 40,
+            ..input
+        };
+        assert_eq!(out.target, exact_target(&shared), "{input:?}");
+    }
+}
