@@ -143,6 +143,7 @@ impl Attachment {
             // device that was clean.
             self.mark_dirty()?;
         }
+        self.dev.rate.forget_errors();
         let (of_period, of_body, of_thread) = (self.clone(), self.clone(), self.clone());
         let rate = RateTask::new(
             move || of_period.update_period(),

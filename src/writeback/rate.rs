@@ -80,6 +80,12 @@ impl Rate {
         self.rate.put(rate.max(1));
     }
 
+    /// A new attachment begins: what the controller summed up for the one before means nothing for it (C keeps it).
+    pub(super) fn forget_errors(&self) {
+        self.integral.store(0, Relaxed);
+        self.skips.put(0);
+    }
+
     /// Forgets being early or late. The writeback thread.
     pub(super) fn reset(&self) {
         self.next_ns.put(time::local_clock_ns());
