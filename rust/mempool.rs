@@ -11,7 +11,10 @@ use crate::{
 use core::{
     marker::PhantomData,
     mem::MaybeUninit,
-    ptr::NonNull, //
+    ptr::{
+        self,
+        NonNull, //
+    },
 };
 use kernel::{
     bindings,
@@ -65,8 +68,12 @@ impl<T> MemPool<T> {
         // INVARIANT: Initialised; nothing was handed out yet.
         try_pin_init!(Self {
             pool <- Opaque::try_ffi_init(move |p: *mut bindings::mempool| {
-                // SAFETY: `p` is valid for writes and stays pinned; if the function fails it has undone everything.
-                to_result(unsafe { bch::mempool_init_kmalloc(p, min, size_of::<T>()) })
+                // SAFETY: `p` is valid for writes and stays pinned; `mempool_init` wants zeroed memory. If it fails it
+                // has undone everything.
+                to_result(unsafe {
+                    ptr::write_bytes(p, 0, 1);
+                    bch::mempool_init_kmalloc(p, min, size_of::<T>())
+                })
             }),
             live: Live::new(),
             _values: PhantomData,
