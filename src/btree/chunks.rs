@@ -35,6 +35,10 @@ pub(super) fn new_map(pool: &Arc<ChunkPool>, depth: Depth) -> LeafMap {
 }
 
 /// Chunks in the order of their keys, and some in stock. Never waits for memory.
+///
+/// # Invariants
+///
+/// The table of those in use has room for all that are in stock.
 pub(crate) struct ChunkList {
     used: KVec<KBox<Chunk>>,
     stock: KVec<KBox<Chunk>>,
@@ -54,16 +58,17 @@ impl ChunkList {
         new_map(&self.pool, Depth::None)
     }
 
-    /// Makes room in the tables for `n` more chunks.
+    /// Makes room in the tables for `n` chunks in stock, and for them in use.
     fn widen(&mut self, n: usize) -> Result<(), NoMem> {
-        let room = |v: &KVec<KBox<Chunk>>| v.capacity().saturating_sub(v.len()) >= n;
-        if room(&self.used) && room(&self.stock) {
+        let in_use = self.used.capacity().saturating_sub(self.used.len()) >= n;
+        if in_use && self.stock.capacity() >= n {
             return Ok(());
         }
         // Tables are small: who may take of the reserve may do so for them, too.
         let _reserves = (self.depth != Depth::None).then(reserves);
+        let more = n.saturating_sub(self.stock.len());
         self.used.reserve(n, GFP_NOWAIT).map_err(|_| NoMem)?;
-        self.stock.reserve(n, GFP_NOWAIT).map_err(|_| NoMem)
+        self.stock.reserve(more, GFP_NOWAIT).map_err(|_| NoMem)
     }
 }
 
@@ -81,9 +86,12 @@ impl Chunks for ChunkList {
     }
 
     fn insert(&mut self, i: usize) -> Result<&mut Chunk, NoMem> {
-        self.reserve(1)?;
+        // What is in stock was promised: nothing may be needed for it now.
+        if self.stock.is_empty() {
+            self.reserve(1)?;
+        }
         let chunk = self.stock.pop().ok_or(NoMem)?;
-        // There is room since `reserve`, so the only failure would be an index behind the end.
+        // There is room by the type invariant, so the only failure would be an index behind the end.
         self.used
             .insert_within_capacity(i, chunk)
             .map_err(|_| NoMem)?;
