@@ -11,6 +11,10 @@ pattern+='rust_kernel: panicked|watchdog: .*(soft|hard) ?(lockup|LOCKUP)|kmemlea
 pattern+='stack (overflow|guard)|DEBUG_LOCKS_WARN|Unable to handle|unable to handle|held lock freed|lock held (when|at)|still has locks held'
 noise='clocksource: |hogged CPU|perf: interrupt took too long|INFO: NMI handler|Spectre|mitigation|lockdep is turned off'
 
-tr -d '\r' <"$1" | grep -aEv "$noise" | grep -aE -m 1 -q "$pattern" || exit 0
-tr -d '\r' <"$1" | grep -aEv "$noise" | grep -aE -B 3 -A 30 "$pattern" | head -n 160
+# What the kernel prints when a cache of its own (of bios) cannot be made is its answer to a failed allocation.
+said() {
+	tr -d '\r' <"$1" | sed '/__kmem_cache_create_args(.*) failed with error -\(12\|22\)/,/<\/TASK>/d' | grep -aEv "$noise"
+}
+said "$1" | grep -aE -m 1 -q "$pattern" || exit 0
+said "$1" | grep -aE -B 3 -A 30 "$pattern" | head -n 160
 exit 1

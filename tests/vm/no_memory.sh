@@ -1,0 +1,92 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# vm: --disk cache=64M --disk back=128M --timeout 250
+# debug
+# Allocations fail: each one of attach and of the registrations in turn, which must leave nothing behind; and a third of
+# those that do not wait, system-wide, while fio writes and verifies and the cache is collected and written back.
+. "$(dirname "$0")/lib.sh"
+quiet_udev
+cache=$(disk cache) back=$(disk back)
+fail=/sys/kernel/debug/failslab
+# The lab's kernel says which allocation fails in each case; that would only fill the log.
+for f in failslab fail_page_alloc; do
+	echo 0 >/sys/kernel/debug/$f/verbose
+	echo N >/sys/kernel/debug/$f/ignore-gfp-wait
+done
+
+# nth N TEXT FILE
+nth() {
+	python3 "$(dirname "$0")/lib_fail.py" "$@"
+}
+
+# sweep NAME LIMIT TEXT FILE: fails one allocation after the other of a store; calls after_ok, after_error
+sweep() {
+	local name=$1 limit=$2 n=1 failed=0 lived=0 result reached
+	shift 2
+	while [ $n -le "$limit" ]; do
+		read -r result reached < <(nth $n "$@")
+		if [ "$result" = ok ]; then
+			after_ok || break
+			[ "$reached" = yes ] || break
+			lived=$((lived + 1))
+		else
+			after_error || break
+			failed=$((failed + 1))
+		fi
+		n=$((n + (n < 60 ? 1 : n / 20)))
+	done
+	note "$name: allocations 1 to $n: the store failed $failed times, went on $lived times"
+	ok "$name with failing allocations" test "$((failed + lived))" -gt 20 -a "$reached" = no
+}
+
+format_cache "$cache" --bucket 65536
+format_backing "$back"
+uuid=$(set_uuid "$cache")
+dir=$(sysdir "$back")
+
+after_ok() {
+	put 1 "$dir/stop"
+	within 20 none_left
+}
+after_error() {
+	none_left || after_ok
+}
+sweep "registration of a backing device" 3000 "$back" $SYSFS/register
+after_ok() {
+	put 1 "$SYSFS/$uuid/stop"
+	within 20 none_left
+}
+sweep "registration of a cache" 4000 "$cache" $SYSFS/register
+
+ok "both register when there is memory" register "$cache" "$back"
+after_ok() {
+	put 1 "$dir/detach"
+	within 20 detached
+}
+after_error() {
+	detached
+}
+detached() {
+	[ ! -e "$dir/cache" ] && [ "$(state "$back")" = "no cache" ]
+}
+sweep "attach" 4000 "$uuid" "$dir/attach"
+ok "attach when there is memory" put "$uuid" "$dir/attach"
+
+dev=$(bcache_of "$back")
+put writeback "$dir/cache_mode"
+put 0 "$dir/sequential_cutoff"
+no_congestion "$dir"
+for f in failslab fail_page_alloc; do
+	echo Y >/sys/kernel/debug/$f/ignore-gfp-wait
+done
+echo 30 >$fail/probability
+echo -1 >$fail/times
+fio_verify "writes while a third of the allocations fail" "$dev" --rw=randwrite --bsrange=4k-64k --size=96M --io_size=24M --iodepth=16 --randseed=3
+put 1 "$SYSFS/$uuid/internal/trigger_gc"
+fio_verify "and reads of what is not cached" "$dev" --rw=randrw --bs=16k --size=96M --io_size=8M --iodepth=16 --randseed=4
+put 0 "$dir/writeback_percent"
+ok "all is written back" within 100 grep -q clean "$dir/state"
+echo 0 >$fail/probability
+ok "all stop" stop_all
+ok "the module unloads" unload
+done_testing
