@@ -12,9 +12,12 @@ use crate::{
     buckets::BucketPin,
     cache_set::CacheSet, //
 };
-use bcache_core::key::{
-    Pos,
-    Ptr, //
+use bcache_core::{
+    key::{
+        Pos,
+        Ptr, //
+    },
+    num::low_u32, //
 };
 use kernel::{
     new_mutex,
@@ -25,12 +28,19 @@ use kernel::{
 /// Buckets open at a time.
 const MAX_OPEN_BUCKETS: usize = 128;
 
+/// What a search looks at in all open buckets, hence small and apart.
+#[derive(Clone, Copy, Default)]
+struct Tag {
+    /// Of [`OpenBucket::end`].
+    end: u32,
+    write_point: u32,
+}
+
 /// A bucket being filled.
 struct OpenBucket {
     /// Where the last data put here ended on its device.
     end: Pos,
     flash: bool,
-    write_point: u32,
     /// When it was used last, in allocations.
     used: u64,
     /// The next free sector, with the bucket's generation.
@@ -43,6 +53,8 @@ struct OpenBucket {
 /// What the lock guards.
 struct Inner {
     v: KVec<OpenBucket>,
+    /// One for each bucket of `v`.
+    tags: KVec<Tag>,
     clock: u64,
 }
 
@@ -79,6 +91,12 @@ impl OpenBuckets {
     }
 }
 
+/// A number that is the same for equal positions and mostly another for others.
+fn tag_of(pos: &Pos) -> u32 {
+    let word = pos.sector ^ u64::from(pos.inode).rotate_right(16);
+    low_u32(word ^ (word >> 32))
+}
+
 impl Inner {
     fn new() -> Result<Self> {
         let mut v = KVec::with_capacity(MAX_OPEN_BUCKETS, GFP_KERNEL)?;
@@ -86,7 +104,6 @@ impl Inner {
             let bucket = OpenBucket {
                 end: Pos::MIN,
                 flash: false,
-                write_point: 0,
                 used: 0,
                 next: Ptr(0),
                 sectors_free: 0,
@@ -94,29 +111,37 @@ impl Inner {
             };
             v.push(bucket, GFP_KERNEL)?;
         }
-        Ok(Self { v, clock: 0 })
+        let tags = KVec::from_elem(Tag::default(), MAX_OPEN_BUCKETS, GFP_KERNEL)?;
+        Ok(Self { v, tags, clock: 0 })
     }
 
     /// The bucket to use: the one whose last data ends where this begins (most recent first), else
     /// one last used by the same writer, else the one not used longest. `flash` and other
     /// volumes are kept apart in the first two.
-    fn pick(&mut self, want: &Want) -> Option<&mut OpenBucket> {
+    fn pick(&self, want: &Want) -> usize {
+        let end = tag_of(&want.start);
         let mut best: Option<(u8, u64, usize)> = None;
-        for (i, b) in self.v.iter().enumerate() {
-            let same_class = b.flash == want.flash;
+        for (i, tag) in self.tags.iter().enumerate() {
+            if tag.end != end && tag.write_point != want.write_point {
+                continue;
+            }
+            let Some(b) = self.v.get(i).filter(|b| b.flash == want.flash) else {
+                continue;
+            };
             // The smallest wins; of buckets that fit exactly the youngest, else the oldest.
-            let rank = if same_class && b.end == want.start {
+            let rank = if b.end == want.start {
                 (0, u64::MAX.wrapping_sub(b.used), i)
-            } else if same_class && b.write_point == want.write_point {
+            } else if tag.write_point == want.write_point {
                 (1, b.used, i)
             } else {
-                (2, b.used, i)
+                continue;
             };
             if best.is_none_or(|best| rank < best) {
                 best = Some(rank);
             }
         }
-        self.v.get_mut(best?.2)
+        let oldest = || self.v.iter().enumerate().min_by_key(|(_, b)| b.used);
+        best.map_or_else(|| oldest().map_or(0, |(i, _)| i), |(_, _, i)| i)
     }
 
     /// Takes room out of the picked bucket, which is refilled with `fresh` if it has none left.
@@ -128,7 +153,8 @@ impl Inner {
     ) -> Option<DataExtent> {
         self.clock = self.clock.wrapping_add(1);
         let clock = self.clock;
-        let b = self.pick(want)?;
+        let i = self.pick(want);
+        let b = self.v.get_mut(i)?;
         if b.sectors_free == 0 {
             let pin = fresh.take()?;
             b.sectors_free = c.geo.bucket_sectors();
@@ -142,7 +168,10 @@ impl Inner {
             want.start.sector.wrapping_add(u64::from(sectors)),
         );
         b.flash = want.flash;
-        b.write_point = want.write_point;
+        *self.tags.get_mut(i)? = Tag {
+            end: tag_of(&b.end),
+            write_point: want.write_point,
+        };
         b.used = clock;
         b.next = ptr.advance(u64::from(sectors));
         b.sectors_free = b.sectors_free.saturating_sub(sectors);
