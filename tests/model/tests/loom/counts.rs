@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The counted gate, the journal pins and the idle detection.
+//! The counted gate and the journal pins.
 
-use crate::platform::{check, CacheSet, None, Outcome, Seeded, Sleep, W};
+use crate::platform::{check, CacheSet, Outcome, Seeded, Sleep, W};
 use bcache_core::gate::Gate;
 use bcache_core::journal::pins::{Pins, Unpinned};
 use bcache_core::sync::Event;
-use bcache_core::writeback::idle::{Idle, MaxGate, MAX_RATE, QUIT_RATE};
-use loom::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use loom::thread::spawn;
 use std::sync::Arc;
 
@@ -91,38 +89,4 @@ pub fn reclaimer_is_woken<F: Seeded>() -> Outcome {
         a.join().unwrap();
         b.join().unwrap();
     })
-}
-
-/// A request comes while the controller takes the set for idle: no device keeps full speed in a
-/// set that is not idle (H9).
-#[test]
-fn request_ends_full_speed() {
-    let outcome = check(|seen| {
-        let (counter, at_max) = (W::<None>::new(), W::new());
-        bcache_core::sync::Word::swap(&counter, 5);
-        let shared = Arc::new((Idle::new(counter, at_max), AtomicU32::new(0)));
-        let controller = {
-            let shared = shared.clone();
-            spawn(move || {
-                let gate = MaxGate {
-                    enabled: true,
-                    gc_mark_valid: true,
-                    attached: 1,
-                };
-                let (idle, rate) = &*shared;
-                if !idle.set_at_max(&gate, || rate.store(MAX_RATE, SeqCst)) {
-                    // A step of the controller.
-                    rate.store(1000, SeqCst);
-                }
-            })
-        };
-        let (idle, rate) = &*shared;
-        if idle.note_io() {
-            rate.store(QUIT_RATE, SeqCst);
-        }
-        controller.join().unwrap();
-        let full = rate.load(SeqCst) == MAX_RATE;
-        seen.expect(!full || idle.at_max(), "full speed without idleness");
-    });
-    assert_eq!(outcome.wrong, [""; 0]);
 }

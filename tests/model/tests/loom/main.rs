@@ -5,7 +5,7 @@
 //!
 //! [`ratework`]: arming, running and stopping the rate work. [`attachment`]: the same together with
 //! the counted gate of an attachment, as attach, detach and the failure of a set use both.
-//! [`counts`]: gate, journal pins and idle detection on their own. [`c_protocol`]: the protocol of
+//! [`counts`]: gate and journal pins on their own. [`idle`]: full speed while idle. [`c_protocol`]: the protocol of
 //! the C driver on the same platform, where the known fault is found: the models can see it.
 //!
 //! Every seeded [`Fault`] is a mutant of the shipping source and has to be found by each scenario
@@ -14,6 +14,7 @@
 mod attachment;
 mod c_protocol;
 mod counts;
+mod idle;
 mod platform;
 mod ratework;
 

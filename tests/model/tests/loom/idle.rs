@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Full speed while idle, and the request that ends it.
+
+use crate::platform::{check, None, W};
+use bcache_core::sync::Word;
+use bcache_core::writeback::idle::{Idle, MaxGate, MAX_RATE, QUIT_RATE};
+use loom::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use loom::thread::spawn;
+use std::sync::Arc;
+
+/// A request comes while the controller takes the set for idle: no device keeps full speed in a
+/// set that is not idle (H9).
+#[test]
+fn request_ends_full_speed() {
+    let outcome = check(|seen| {
+        let (counter, at_max) = (W::<None>::new(), W::new());
+        Word::swap(&counter, 5);
+        let shared = Arc::new((Idle::new(counter, at_max), AtomicU32::new(0)));
+        let controller = {
+            let shared = shared.clone();
+            spawn(move || {
+                let gate = MaxGate {
+                    enabled: true,
+                    gc_mark_valid: true,
+                    attached: 1,
+                };
+                let (idle, rate) = &*shared;
+                if !idle.set_at_max(&gate, || rate.store(MAX_RATE, SeqCst)) {
+                    // A step of the controller.
+                    rate.store(1000, SeqCst);
+                }
+            })
+        };
+        let (idle, rate) = &*shared;
+        if idle.note_io() {
+            rate.store(QUIT_RATE, SeqCst);
+        }
+        controller.join().unwrap();
+        let full = rate.load(SeqCst) == MAX_RATE;
+        seen.expect(!full || idle.at_max(), "full speed without idleness");
+    });
+    assert_eq!(outcome.wrong, [""; 0]);
+}
