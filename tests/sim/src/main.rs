@@ -35,7 +35,7 @@ pub struct Curve {
     pub kind: world::Kind,
     /// It comes from a guest.
     pub measured: bool,
-    /// The first device.
+    /// The device that is shown.
     pub rows: Vec<world::Row>,
     /// All devices together.
     pub all: Vec<Vec<world::Row>>,
@@ -107,7 +107,7 @@ fn curves(case: &cases::Case) -> Vec<Curve> {
             Curve {
                 kind,
                 measured: false,
-                rows: all[0].clone(),
+                rows: all[case.shown].clone(),
                 all,
             }
         })

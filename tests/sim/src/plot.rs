@@ -78,6 +78,12 @@ pub fn draw(case: &Case, curves: &[Curve], file: &Path) -> Result {
             .collect()
     };
     let mut dirty = lines(&|r| Some(r.dirty / MIB));
+    let most = dirty
+        .iter()
+        .flat_map(|l| &l.points)
+        .map(|p| p.1)
+        .fold(0.1, f64::max)
+        * 1.1;
     dirty.push(Line {
         label: "target".into(),
         colour: INK,
@@ -88,7 +94,7 @@ pub fn draw(case: &Case, curves: &[Curve], file: &Path) -> Result {
             .map(|r| (r.t, r.target / MIB))
             .collect(),
     });
-    panel(&parts[0], "dirty data, MiB", end, None, dirty)?;
+    panel(&parts[0], "dirty data, MiB", end, Some((0.0, most)), dirty)?;
     let mut rate = lines(&|r| Some(r.rate / MIB));
     let inflow: Vec<f64> = curves[0].rows.iter().map(|r| r.written / MIB).collect();
     let most = inflow.iter().copied().fold(0.1, f64::max) * case.rate_room;
@@ -165,13 +171,13 @@ fn panel(
         .draw()?;
     for line in lines {
         let style = line.colour.stroke_width(line.width);
-        let points = line
-            .points
-            .into_iter()
-            .map(|(x, y)| (x, y.clamp(low, high)));
+        // What lies above the axis runs along its edge, but for the target, which would seem to be there.
+        let points = line.points.into_iter();
+        let points = points.filter(|p| line.label != "target" || p.1 <= high);
+        let points = points.map(|(x, y)| (x, y.clamp(low, high)));
         chart
             .draw_series(LineSeries::new(points, style))?
-            .label(line.label)
+            .label(line.label.clone())
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
     }
     chart

@@ -151,12 +151,17 @@ impl World {
     pub fn new(kind: Kind, settings: &Settings, devices: &[(disk::Spec, load::Spec)]) -> Self {
         let devices = devices.iter().enumerate();
         let devices = devices.map(|(n, d)| Device::new(kind, settings, d, n as u64));
-        Self {
+        let mut world = Self {
             settings: settings.clone(),
             kind,
             devices: devices.collect(),
             c_idle: CIdle::default(),
+        };
+        for n in 0..world.devices.len() {
+            let target = pi::target(&world.input(n, SECOND).pi);
+            world.devices[n].row.target = target as f64;
         }
+        world
     }
 
     /// Runs for some seconds; gives the rows of each device.
@@ -361,14 +366,6 @@ impl Device {
             seen: Seen::default(),
         };
         device.thread.limiter.reset(SECOND);
-        device.row.target = pi::target(&PiInput {
-            nbuckets: s.nbuckets,
-            bucket_sectors: s.bucket as u32,
-            percent: s.percent,
-            bdev_sectors: 1,
-            cached_dev_sectors: 1,
-            ..PiInput::default()
-        }) as f64;
         device
     }
 
