@@ -5,13 +5,14 @@
 # For developers: everything else happens in the lab (scripts/lab), which makes itself on first use.
 #   make demo     the module at work in a guest, with a picture
 #   make test     the whole suite
+#   make sim      the controller on simulated disks: figures and plots
 #   make check    the part without a guest: format, lints, house rules, host tests
 #   make lab-modules [KERNEL=7.3]   the module, built without a warning against a stock Debian kernel
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 KERNEL ?= 7.2
 
-.PHONY: modules install clean check test demo lab-modules kdir
+.PHONY: modules install clean check test demo sim lab-modules kdir
 
 modules clean:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $@
@@ -36,3 +37,7 @@ test: check
 # A guest that shows the driver at work, and a picture of it in demo/.
 demo:
 	scripts/demo
+
+# The controller of the writeback rate on simulated disks, beside C's: figures, and plots in sim/.
+sim:
+	scripts/sim

@@ -31,8 +31,7 @@ use crate::{
     superblock::SbFile,
     sysfs::SetDirs,
     uuids::UuidTable,
-    waiting::Progress,
-    writeback::SetIdle, //
+    waiting::Progress, //
 };
 use bcache_core::{
     geometry::Geometry,
@@ -138,9 +137,6 @@ pub(crate) struct CacheSet {
     pub(crate) devices: RcuArc<DeviceTable>,
     /// Sum of the sizes of the attached backing devices, in sectors (controller's share).
     pub(crate) cached_dev_sectors: Num64,
-    pub(crate) attached_dev_nr: Num,
-    /// Idle detection for full writeback speed.
-    pub(crate) idle: SetIdle,
     /// Congestion of the cache device.
     pub(crate) congestion: Congestion,
     /// The sysfs directories; taken once by the job that closes the set.
@@ -250,8 +246,6 @@ impl CacheSet {
                 stats: Accounting::new()?,
                 devices: RcuArc::new(None),
                 cached_dev_sectors: Num64::new(0),
-                attached_dev_nr: Num::new(0),
-                idle: SetIdle::new(),
                 congestion: Congestion::new(),
                 sysfs <- new_mutex!(None, "CacheSet::sysfs"),
                 ending: Progress::new(),

@@ -79,6 +79,12 @@ pub(crate) struct DevTunables {
     pub(crate) writeback_rate_fp_term_mid: Num,
     pub(crate) writeback_rate_fp_term_high: Num,
     pub(crate) writeback_rate_minimum: Num,
+    /// Not in C: bounds the rate, also that of an idle device.
+    pub(crate) writeback_rate_maximum: Num,
+    /// Not in C: 0 pi (C's law), 1 adaptive, 2 latency.
+    pub(crate) writeback_controller: Num,
+    /// Not in C: what the latency law aims at.
+    pub(crate) writeback_latency_target_us: Num,
 }
 
 impl DevTunables {
@@ -102,6 +108,9 @@ impl DevTunables {
             writeback_rate_fp_term_mid: Num::new(10),
             writeback_rate_fp_term_high: Num::new(1000),
             writeback_rate_minimum: Num::new(8),
+            writeback_rate_maximum: Num::new(i32::MAX.unsigned_abs()),
+            writeback_controller: Num::new(0),
+            writeback_latency_target_us: Num::new(20_000),
         }
     }
 }

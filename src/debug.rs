@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Files in debugfs: `bcache/<backing device>/rate_work` for each attached device.
+//! Files in debugfs: `rate_work` and `rate_steps` in `bcache/<backing device>` for each attached device.
 //!
 //! C has one file per set in `bcache`, which lists the keys of its index.
 
@@ -30,7 +30,10 @@ impl Source {
         let (state, runs, since) = self.rate.look();
         RateWorkReport {
             state,
-            period_s: dev.tun.writeback_rate_update_seconds.get(),
+            period_s: self
+                .att
+                .law()
+                .period(dev.tun.writeback_rate_update_seconds.get()),
             runs,
             last_run_ms: since.map(jiffies_to_msecs),
             requests: self.att.gate.users(),
@@ -39,10 +42,11 @@ impl Source {
     }
 }
 
-/// The file `rate_work` of an attached device. Dropping it removes the file and waits for its readers, who take
-/// no lock that sleeps.
+/// The files `rate_work` and `rate_steps` of an attached device. Dropping them removes them and waits for their
+/// readers, who take no lock that sleeps.
 pub(crate) struct RateWorkFile {
-    _file: Pin<KBox<File<Source>>>,
+    _work: Pin<KBox<File<Source>>>,
+    _steps: Pin<KBox<File<Arc<Attachment>>>>,
 }
 
 /// The directory of the module, removed with the last clone of the value.
@@ -51,7 +55,7 @@ pub(crate) fn root() -> Dir {
 }
 
 impl RateWorkFile {
-    /// Makes the file. A kernel without debugfs has none, which is no error. May sleep.
+    /// Makes the files. A kernel without debugfs has none, which is no error. May sleep.
     ///
     /// # Errors
     ///
@@ -63,12 +67,21 @@ impl RateWorkFile {
             att: att.clone(),
             rate,
         };
-        let file = KBox::pin_init(
+        let work = KBox::pin_init(
             dir.read_callback_file(c"rate_work", source, &|source: &Source, f| {
                 core::fmt::Display::fmt(&source.report(), f)
             }),
             GFP_KERNEL,
         )?;
-        Ok(Self { _file: file })
+        let steps = KBox::pin_init(
+            dir.read_callback_file(c"rate_steps", att.clone(), &|att: &Arc<Attachment>, f| {
+                core::fmt::Display::fmt(&att.wb.control.steps(), f)
+            }),
+            GFP_KERNEL,
+        )?;
+        Ok(Self {
+            _work: work,
+            _steps: steps,
+        })
     }
 }

@@ -74,11 +74,8 @@ impl CacheSet {
         let sectors = devs
             .iter()
             .fold(0u64, |sum, a| sum.saturating_add(a.dev.bdev.nr_sectors()));
-        let attached = u32::try_from(devs.len()).unwrap_or(u32::MAX);
         let table = Arc::new(DeviceTable { devs }, GFP_KERNEL)?;
         drop(self.devices.replace(Some(table)));
-        // The length of the table, so that it cannot drift as C's counter does (H7).
-        self.attached_dev_nr.put(attached);
         // Also on stop, which C forgets: the share of a stopped device must not stay reserved (H5).
         self.cached_dev_sectors.put(sectors);
         Ok(())

@@ -103,3 +103,17 @@ lab_in() {
 	mkdir -p "$BCACHE_LAB"
 	LAB_CHECKOUT=${LAB_CHECKOUT:-$LAB_TOP} unshare "${ns[@]}" -- "$LAB_KIT/enter.sh" "$tree" "$@"
 }
+
+# lab_cargo ARG...: cargo on the workspace of the host-side tests: the host's if there is one, else the tree's. The target
+# folder lies outside of the checkout: Kbuild's clean would delete object files in it.
+lab_cargo() {
+	local command=$1
+	shift
+	if command -v cargo >/dev/null; then
+		CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$BCACHE_LAB/cargo-target} cargo "$command" \
+			--manifest-path "$LAB_TOP/tests/Cargo.toml" "$@"
+	else
+		"$LAB_TOP/scripts/lab" in-tree env CARGO_HOME=/lab/cargo CARGO_TARGET_DIR=/lab/cargo-target-tree \
+			cargo "$command" --manifest-path tests/Cargo.toml "$@"
+	fi
+}

@@ -15,7 +15,8 @@ use super::{
 };
 use crate::{
     alloc::Reserve,
-    open_buckets::DataExtent, //
+    open_buckets::DataExtent,
+    writeback::Sent, //
 };
 use bcache_core::key::Key;
 use bcache_kernel::{
@@ -42,6 +43,8 @@ pub(super) struct FillReq {
     /// Where the piece being written goes.
     extent: Option<DataExtent>,
     submit_us: u32,
+    /// When the read was sent to the backing device.
+    sent: Sent,
     stay: Stay,
 }
 
@@ -63,6 +66,9 @@ impl FillIo {
 impl EndIo for FillIo {
     fn end_io(mut bio: OwnedBio<Self>, status: Status) {
         if let Some(mut job) = bio.data_mut().0.take() {
+            if job.read.is_some() {
+                job.stay.att.answered(job.sent);
+            }
             job.status = status;
             job.bio = Some(bio);
             job.queue();
@@ -85,6 +91,7 @@ impl FillReq {
             status: Status::OK,
             extent: None,
             submit_us: 0,
+            sent: read.stay.att.sending(),
         };
         Some(slot.fill(req))
     }

@@ -16,7 +16,10 @@ use super::{
     plan::{Piece, Plan},
     Stay, //
 };
-use crate::flag::Flag;
+use crate::{
+    flag::Flag,
+    writeback::Sent, //
+};
 use bcache_core::key::{
     Key,
     Ptr, //
@@ -76,7 +79,7 @@ pub(super) enum ReadIo {
     /// A piece from the cache, submitted at a time in microseconds.
     Cache(Shared<ReadReq>, Ptr, u32),
     /// A piece from the backing device.
-    Backing(Shared<ReadReq>),
+    Backing(Shared<ReadReq>, Sent),
 }
 
 /// Starts a read. The submitter's context, does not wait for I/O.
@@ -304,7 +307,7 @@ fn send_piece(req: &Shared<ReadReq>, piece: &Piece) {
         None => (
             &att.dev.bdev,
             req.sector_at(piece.skip),
-            ReadIo::Backing(req.clone()),
+            ReadIo::Backing(req.clone(), att.sending()),
         ),
     };
     let mut bio = att
@@ -383,7 +386,8 @@ impl EndIo for ReadIo {
                 }
                 release(req);
             }
-            ReadIo::Backing(req) => {
+            ReadIo::Backing(req, sent) => {
+                req.stay.att.answered(sent);
                 if !status.is_ok() {
                     req.stay.att.dev.backing_failed(opf);
                     req.backing.record(status);

@@ -24,7 +24,8 @@ use super::{
 use crate::{
     alloc::Reserve,
     attach::Attachment,
-    open_buckets::DataExtent, //
+    open_buckets::DataExtent,
+    writeback::Sent, //
 };
 use bcache_core::request::mode::{
     self,
@@ -106,7 +107,7 @@ pub(super) enum WriteIo {
     /// Data to the cache, submitted at a time in microseconds.
     Cache(Shared<WriteReq>, u32),
     /// Data or discard to the backing device.
-    Backing(Shared<WriteReq>),
+    Backing(Shared<WriteReq>, Sent),
     /// The flush that a writeback with PREFLUSH owes the backing device.
     Flush(Shared<WriteReq>),
 }
@@ -332,7 +333,7 @@ impl Sender for Shared<WriteReq> {
         if opf.op() == Op::Discard && bdev.max_discard_sectors() == 0 {
             return;
         }
-        let io = WriteIo::Backing(self.clone());
+        let io = WriteIo::Backing(self.clone(), att.sending());
         let mut bio = sets.write.clone_range(bdev, user, 0, self.sectors, io);
         bio.set_sector(self.start);
         bio.submit();
@@ -369,7 +370,8 @@ impl EndIo for WriteIo {
                 }
                 req
             }
-            WriteIo::Backing(req) => {
+            WriteIo::Backing(req, sent) => {
+                req.stay.att.answered(sent);
                 if !status.is_ok() {
                     req.stay.att.dev.backing_failed(opf);
                     req.error.record(status);

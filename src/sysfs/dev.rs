@@ -106,6 +106,9 @@ impl SysfsObject for CachedDev {
         dev_writeback::FP_TERM_MID,
         dev_writeback::FP_TERM_HIGH,
         dev_writeback::MINIMUM,
+        dev_writeback::MAXIMUM,
+        dev_writeback::CONTROLLER,
+        dev_writeback::LATENCY_TARGET,
         dev_writeback::DEBUG,
         ro_num!(c"io_errors", |dev| dev.io_errors.get()),
         num_attr!(

@@ -9,6 +9,7 @@ use super::{
     store, //
 };
 use crate::cached_dev::CachedDev;
+use bcache_core::text;
 use bcache_kernel::sysfs::Attr;
 use kernel::prelude::*;
 
@@ -125,6 +126,41 @@ pub(super) const FP_TERM_HIGH: Attr<CachedDev> = Attr::rw(
 pub(super) const MINIMUM: Attr<CachedDev> = num_attr!(
     c"writeback_rate_minimum",
     tun.writeback_rate_minimum,
+    1,
+    u32::MAX
+);
+
+// The three files that C does not have.
+pub(super) const MAXIMUM: Attr<CachedDev> = Attr::rw(
+    c"writeback_rate_maximum",
+    |dev, b| fmt::line(b, &dev.tun.writeback_rate_maximum.get()),
+    store!(|dev, text| {
+        let maximum = fmt::clamped(text, 1, MAX_RATE)?;
+        dev.tun.writeback_rate_maximum.put(maximum);
+        if let Some(att) = dev.att.load() {
+            att.bound_rate(maximum);
+        }
+        Ok(())
+    }),
+);
+
+pub(super) const CONTROLLER: Attr<CachedDev> = Attr::rw(
+    c"writeback_controller",
+    |dev, b| fmt::choice(b, &text::CONTROLLERS, dev.tun.writeback_controller.get()),
+    store!(|dev, text| {
+        let law = fmt::find(text, &text::CONTROLLERS)?;
+        dev.tun.writeback_controller.put(law);
+        if let Some(att) = dev.att.load() {
+            att.retime_rate_work();
+            att.wake_writeback();
+        }
+        Ok(())
+    }),
+);
+
+pub(super) const LATENCY_TARGET: Attr<CachedDev> = num_attr!(
+    c"writeback_latency_target_us",
+    tun.writeback_latency_target_us,
     1,
     u32::MAX
 );

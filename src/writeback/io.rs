@@ -306,6 +306,7 @@ impl Attachment {
         match self.set.btree_replace(&clean, key) {
             Ok(sectors) if sectors != 0 => {
                 self.set.count.writeback_keys_done.add(1);
+                self.wb.control.note_cleaned(sectors);
             }
             _ => {
                 self.set.count.writeback_keys_failed.add(1);

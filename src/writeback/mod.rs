@@ -10,6 +10,7 @@
 //! the device. So a scan that finds nothing dirty proves that there is nothing.
 
 mod carry;
+mod control;
 mod count;
 mod dirty;
 mod io;
@@ -17,9 +18,11 @@ mod keybuf;
 mod rate;
 mod show;
 mod thread;
+mod waits;
 
 pub(crate) use io::{DirtyBio, DirtyReq};
-pub(crate) use rate::{Rate, SetIdle};
+pub(crate) use rate::Rate;
+pub(crate) use waits::Sent;
 
 use crate::{
     attach::Attachment,
@@ -60,6 +63,8 @@ pub(crate) struct Writeback {
     /// Dirty sectors.
     pub(crate) stripes: dirty::DirtyMap,
     #[pin]
+    pub(crate) control: control::Controller,
+    #[pin]
     flow: io::Flow,
     /// The thread waits here: for work, for its I/O, and for time to pass.
     #[pin]
@@ -88,6 +93,7 @@ impl Writeback {
             lock,
             keybuf <- keybuf,
             stripes,
+            control <- control::Controller::new(),
             flow <- flow,
             wake <- WaitQueue::new(),
             kicks: Num::new(0),
@@ -143,7 +149,6 @@ impl Attachment {
             // device that was clean.
             self.mark_dirty()?;
         }
-        self.dev.rate.forget_errors();
         let (of_period, of_body, of_thread) = (self.clone(), self.clone(), self.clone());
         let rate = RateTask::new(
             move || of_period.update_period(),

@@ -11,7 +11,10 @@ use super::{
 use crate::attach::Attachment;
 use bcache_core::{
     key::Pos,
-    writeback::timing::{self, Backoff}, //
+    writeback::{
+        control::Law,
+        timing::{self, Backoff}, //
+    }, //
 };
 use bcache_kernel::{
     kthread::should_stop,
@@ -205,17 +208,23 @@ impl Scanner<'_> {
         Ok(reached)
     }
 
-    /// Waits after a whole scan, until `writeback_delay` (as it is then) is over.
+    /// Waits after a whole scan, until `writeback_delay` (as it is then) is over or the controller does not want to
+    /// wait. It is asked each second.
     fn pause(&self) {
         let att = self.att;
         let begin = time::jiffies();
         while !self.over() && !att.detaching.get() {
-            let elapsed = time::jiffies().wrapping_sub(begin);
-            let left = timing::left(att.dev.tun.writeback_delay.get(), time::HZ, elapsed);
-            if left == 0 {
+            let waited = time::jiffies().wrapping_sub(begin);
+            let left = timing::left(att.dev.tun.writeback_delay.get(), time::HZ, waited);
+            let second = u64::from(time::HZ);
+            if left == 0 || (waited >= second && att.cuts_delay()) {
                 break;
             }
-            att.wb.sleep(left, || att.set.io_disabled());
+            let nap = match att.law() {
+                Law::Pi => left,
+                Law::Adaptive | Law::Latency => left.min(second),
+            };
+            att.wb.sleep(nap, || att.set.io_disabled());
         }
         att.dev.rate.reset();
     }

@@ -11,7 +11,7 @@ import time
 from lib_bad import Disk, wait
 from lib_bad_superblock import BACKING, CACHE, Test, seal
 from lib_operations import *
-from lib_sysfs import FLAGS, FS, INTS, LABELS, SET, STATS, UUIDS, WORDS, content, emit, listing, picture, store, write
+from lib_sysfs import ADDED, FLAGS, FS, INTS, LABELS, SET, STATS, UUIDS, WORDS, content, emit, listing, picture, store, write
 
 set_dir = f"{FS}/{SET}"
 
@@ -60,7 +60,7 @@ def without_set(dev, back):
     show(back)
     section("no cache: numbers")
     for f in sorted(os.listdir(dev)):
-        if os.path.isfile(f"{dev}/{f}") and os.stat(f"{dev}/{f}").st_mode & 0o644 == 0o644:
+        if os.path.isfile(f"{dev}/{f}") and not ADDED.fullmatch(f) and os.stat(f"{dev}/{f}").st_mode & 0o644 == 0o644:
             old = content(f"{dev}/{f}")
             if re.fullmatch(r"\d+\n", old):
                 store(f"{dev}/{f}", FLAGS if f in ("running", "io_disable") else INTS)

@@ -23,6 +23,8 @@ FORM = {
 }
 # Volumes without a backing device are not in this driver (README, "What differs from C").
 ABSENT = re.compile(r"flash_vol_create|volume\d+")
+# Nor are these of this driver in C (docs/controller.md).
+ADDED = re.compile(r"writeback_(rate_maximum|controller|latency_target_us)")
 
 # What is written to files: numbers, switches, words of lists, labels, UUIDs of sets.
 INTS = ("0", "1", "7\n", "39", "40", "41", "59", "60", "61", "87", "88", "65535", "65536", "2147483647", "2147483648",
@@ -82,7 +84,7 @@ def listing(path, label, contents=True):
         emit(f"{label}: not there")
         return
     for name in names:
-        if ABSENT.fullmatch(name):
+        if ABSENT.fullmatch(name) or ADDED.fullmatch(name):
             continue
         full = os.path.join(path, name)
         st = os.lstat(full)

@@ -20,6 +20,9 @@ pub const READAHEAD_POLICIES: Choices = Choices(&["all", "meta-only"]);
 /// `stop_when_cache_set_failed` of a cached device.
 pub const STOP_MODES: Choices = Choices(&["auto", "always"]);
 
+/// `writeback_controller` of a cached device; see [`crate::writeback::control::Law`].
+pub const CONTROLLERS: Choices = Choices(&["pi", "adaptive", "latency"]);
+
 /// `cache_replacement_policy` of a cache device.
 pub const REPLACEMENT_POLICIES: Choices = Choices(&["lru", "fifo", "random"]);
 

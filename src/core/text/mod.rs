@@ -15,6 +15,7 @@ pub use choice::{
     Shown,
     BDEV_STATES,
     CACHE_MODES,
+    CONTROLLERS,
     ERROR_ACTIONS,
     READAHEAD_POLICIES,
     REPLACEMENT_POLICIES,

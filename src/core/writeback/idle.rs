@@ -1,25 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Full speed while a cache set is idle. C: `idle_counter_exceeded` and `set_at_max_writeback_rate`
-//! in `writeback.c`, `quit_max_writeback_rate` in `request.c`.
+//! Full speed while a device is idle. C: `idle_counter_exceeded` and `set_at_max_writeback_rate` in
+//! `writeback.c`, `quit_max_writeback_rate` in `request.c`.
 //!
-//! Each rate update of a dirty device counts up, each request to any cached device of the set
-//! starts over. After `6 * n * n` counts with `n` attached devices the rate goes to the maximum
-//! until the next request.
+//! Each rate update of a dirty device counts up, each request to it starts over. After some counts
+//! ([`super::control::Law::idle_steps`]) the rate goes to the maximum until the next request.
+//!
+//! C counts for the whole set: with `n` devices it takes `n` times as long, and one busy device keeps
+//! all others at their minimum. With one device the times are the same.
 
 use crate::sync::Word;
 
-/// The rate while the set is idle, sectors per second (C: `INT_MAX`).
+/// The rate while a device is idle, sectors per second (C: `INT_MAX`), unless there is a maximum.
 pub const MAX_RATE: u32 = 0x7fff_ffff;
 
-/// The rate of every cached device when a request ends the idle time, until its next update.
+/// The rate of a device when a request ends its idle time, until its next update.
 pub const QUIT_RATE: u32 = 1;
-
-/// Counts per device (squared) that make a set idle.
-const ROUNDS: u64 = 6;
-
-/// C's counter is an `int` that starts over when it overflows.
-const COUNTER_MAX: u64 = 0x7fff_ffff;
 
 /// When [`Idle::set_at_max`] may raise the rate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,11 +24,11 @@ pub struct MaxGate {
     pub enabled: bool,
     /// No gc is running.
     pub gc_mark_valid: bool,
-    /// Attached cached devices; flash-only volumes do not count.
-    pub attached: u32,
+    /// Counts that make a device idle.
+    pub steps: u32,
 }
 
-/// The idle detection of one cache set. Lock-free, any context.
+/// The idle detection of one device. Lock-free, any context.
 pub struct Idle<W> {
     counter: W,
     at_max: W,
@@ -44,10 +40,10 @@ impl<W: Word> Idle<W> {
         Self { counter, at_max }
     }
 
-    /// A request arrives at a cached device of the set.
+    /// A request arrives at the device.
     ///
-    /// True if it ends the idle time: the caller sets the rate of every cached device of the set to
-    /// [`QUIT_RATE`]. Writes shared memory only if the set was about to be idle.
+    /// True if it ends the idle time: the caller sets the rate to [`QUIT_RATE`]. Writes shared memory
+    /// only if the device was about to be idle.
     pub fn note_io(&self) -> bool {
         if self.counter.load() != 0 {
             self.counter.swap(0);
@@ -55,40 +51,36 @@ impl<W: Word> Idle<W> {
         self.at_max() && self.at_max.swap(0) != 0
     }
 
-    /// Whether the set counts as idle.
+    /// Whether the device counts as idle.
     pub fn at_max(&self) -> bool {
         self.at_max.load() != 0
     }
 
-    /// A rate update of a dirty device. If the set has been idle for long enough, `raise` has to
-    /// set the rate of the device to [`MAX_RATE`] and its terms (proportional, integral, change) to
-    /// 0.
+    /// A rate update of a dirty device. If the device has been idle for long enough, `raise` has to set the
+    /// rate to the maximum and its terms (proportional, integral, change) to 0.
     ///
-    /// True if the controller has nothing to do in this round. False without `raise` if the set is
+    /// True if the controller has nothing to do in this round. False without `raise` if the device is
     /// not idle, and after it if a request arrived meanwhile: then the controller's step overwrites
     /// the rate.
-    ///
-    /// Counts once more after `raise`, as C does: the time to the maximum depends on it.
     pub fn set_at_max(&self, gate: &MaxGate, raise: impl FnOnce()) -> bool {
-        if !gate.enabled || !gate.gc_mark_valid || !self.tick(gate.attached) {
+        if !gate.enabled || !gate.gc_mark_valid {
+            return false;
+        }
+        if !self.tick(gate.steps) {
             return false;
         }
         if !self.at_max() {
             self.at_max.swap(1);
         }
         raise();
-        self.tick(gate.attached) && self.at_max()
+        // A request that came before `at_max` was set has not seen it, but has cleared the counter. Counting
+        // again, as C does, and not only looking: that cannot give an old value.
+        self.tick(gate.steps) && self.at_max()
     }
 
-    /// Counts; true if the set has been idle for long enough.
-    fn tick(&self, attached: u32) -> bool {
-        let count = self.counter.fetch_add(1).saturating_add(1);
-        if count > COUNTER_MAX {
-            self.counter.swap(0);
-            return false;
-        }
-        let n = u64::from(attached);
-        n != 0 && count >= n.saturating_mul(n).saturating_mul(ROUNDS)
+    /// Counts; true if the device has been idle for long enough.
+    fn tick(&self, steps: u32) -> bool {
+        self.counter.fetch_add(1).saturating_add(1) >= u64::from(steps)
     }
 }
 
@@ -101,16 +93,19 @@ mod tests {
         Idle::new(AtomicU64::new(count), AtomicU64::new(0))
     }
 
-    /// Rounds until the rate is raised, and whether that round skipped the controller.
-    fn rounds(idle: &Idle<AtomicU64>, attached: u32) -> (u32, bool) {
-        let gate = MaxGate {
+    fn gate(steps: u32) -> MaxGate {
+        MaxGate {
             enabled: true,
             gc_mark_valid: true,
-            attached,
-        };
+            steps,
+        }
+    }
+
+    /// Rounds until the rate is raised, and whether that round skipped the controller.
+    fn rounds(idle: &Idle<AtomicU64>, steps: u32) -> (u32, bool) {
         for n in 1..1000 {
             let mut raised = false;
-            let done = idle.set_at_max(&gate, || raised = true);
+            let done = idle.set_at_max(&gate(steps), || raised = true);
             if raised {
                 return (n, done);
             }
@@ -119,14 +114,9 @@ mod tests {
     }
 
     #[test]
-    fn six_rounds_per_device_squared() {
-        assert_eq!(rounds(&idle(0), 1), (6, true));
-        assert_eq!(rounds(&idle(0), 2), (24, true));
-        assert_eq!(rounds(&idle(0), 3), (54, true));
-        assert_eq!(rounds(&idle(0), 0), (0, false));
-        // An overflowing counter starts over.
-        assert_eq!(rounds(&idle(COUNTER_MAX), 1), (7, true));
-        // More devices than C can square in 32 bits.
+    fn after_so_many_steps() {
+        assert_eq!(rounds(&idle(0), 6), (6, true));
+        assert_eq!(rounds(&idle(0), 30), (30, true));
         assert_eq!(rounds(&idle(0), u32::MAX), (0, false));
     }
 
@@ -134,27 +124,24 @@ mod tests {
     fn requests_end_it() {
         let idle = idle(0);
         assert!(!idle.note_io());
-        assert_eq!(rounds(&idle, 1), (6, true));
+        assert_eq!(rounds(&idle, 6), (6, true));
         assert!(idle.at_max());
         assert!(idle.note_io());
         assert!(!idle.note_io());
-        assert_eq!(rounds(&idle, 1), (6, true));
+        assert_eq!(rounds(&idle, 6), (6, true));
+        // Once idle every round raises the rate again: a maximum that was changed has its effect.
+        assert_eq!(rounds(&idle, 6), (1, true));
     }
 
     #[test]
     fn request_during_raise() {
         let idle = idle(5);
-        let gate = MaxGate {
-            enabled: true,
-            gc_mark_valid: true,
-            attached: 1,
-        };
-        assert!(!idle.set_at_max(&gate, || {
+        assert!(!idle.set_at_max(&gate(6), || {
             idle.note_io();
         }));
         let closed = MaxGate {
             enabled: false,
-            ..gate
+            ..gate(6)
         };
         assert!(!idle.set_at_max(&closed, || unreachable!()));
     }

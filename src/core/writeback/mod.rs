@@ -4,9 +4,15 @@
 //!
 //! C: `writeback.c`, `writeback.h`, and the rate limiter of `util.c`.
 
+pub mod control;
 pub mod idle;
+pub mod inflow;
+pub mod latency;
 pub mod pi;
 pub mod rate;
 pub mod ratework;
+pub mod record;
 pub mod stripes;
 pub mod timing;
+
+mod adaptive;

@@ -9,7 +9,7 @@
 //!
 //! For every input in range the results are those of C. Out of range C truncates to 32 bits and may
 //! divide by zero; here all arithmetic is 64-bit and saturates, and the rate lies in
-//! `1..=i32::MAX`.
+//! `1..=i32::MAX`. What this driver does beyond C is in [`super::control`].
 
 use crate::arith::{
     clock_diff,
@@ -142,20 +142,25 @@ fn fragment_gain(input: &PiInput) -> Option<i64> {
 /// The proportional term that the fragmentation asks for, if the cache is fragmented.
 ///
 /// `None` also if no bucket is in use, where C would divide by zero.
-fn fragment_term(input: &PiInput) -> Option<i64> {
-    if !input.consider_fragment || input.dirty <= 0 {
+pub(super) fn fragment_term(input: &PiInput) -> Option<i64> {
+    let buckets = fragmented_buckets(input)?;
+    let per_bucket = input.dirty.checked_div(buckets)?;
+    Some(per_bucket.saturating_mul(fragment_gain(input)?))
+}
+
+/// The buckets in use if the cache is fragmented: much of it is in use by few dirty sectors.
+pub(super) fn fragmented_buckets(input: &PiInput) -> Option<i64> {
+    if !input.consider_fragment || input.dirty <= 0 || input.in_use <= FRAGMENT_LOW {
         return None;
     }
-    let gain = fragment_gain(input)?;
     let buckets = i64_from_u64_sat(input.nbuckets.saturating_sub(input.avail_buckets));
     let used = buckets.saturating_mul(i64::from(input.bucket_sectors));
     let fragment = used.checked_div(input.dirty)?;
-    let per_bucket = input.dirty.checked_div(buckets)?;
-    (fragment > FRAGMENT_MIN).then_some(per_bucket.saturating_mul(gain))
+    (fragment > FRAGMENT_MIN).then_some(buckets)
 }
 
 /// Whether the writeback thread is on schedule, so that a larger integral would have an effect.
-fn keeping_up(input: &PiInput) -> bool {
+pub(super) fn keeping_up(input: &PiInput) -> bool {
     clock_diff(input.now_ns, input.next_ns.wrapping_add(ON_TIME_NS)) < 0
 }
 
@@ -182,7 +187,11 @@ pub fn step(state: &mut PiState, input: &PiInput) -> PiOutput {
     }
     let integral_scaled = div(state.integral, input.i_inverse);
 
-    let rate = clamp_rate(proportional.saturating_add(integral_scaled), input.minimum);
+    let rate = clamp_rate(
+        proportional.saturating_add(integral_scaled),
+        input.minimum,
+        RATE_MAX,
+    );
     PiOutput {
         rate,
         target,
@@ -196,9 +205,9 @@ pub fn step(state: &mut PiState, input: &PiInput) -> PiOutput {
 
 /// Forces a sum of terms into the legal rates. The minimum is at least 1 and at most `i32::MAX`,
 /// and wins over the maximum.
-fn clamp_rate(sum: i64, minimum: u32) -> u32 {
+pub(super) fn clamp_rate(sum: i64, minimum: u32, maximum: u32) -> u32 {
     let lo = i64::from(minimum).clamp(1, i64::from(i32::MAX));
-    let rate = sum.min(i64::from(RATE_MAX)).max(lo);
+    let rate = sum.min(i64::from(maximum.min(RATE_MAX))).max(lo);
     // In 1..=i32::MAX by the clamps above.
     u32::try_from(rate).unwrap_or(1)
 }

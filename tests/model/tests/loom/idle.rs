@@ -9,8 +9,8 @@ use loom::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use loom::thread::spawn;
 use std::sync::Arc;
 
-/// A request comes while the controller takes the set for idle: no device keeps full speed in a
-/// set that is not idle (H9).
+/// A request comes while the controller takes the device for idle: it does not keep full speed when it
+/// is not idle (H9).
 #[test]
 fn request_ends_full_speed() {
     let outcome = check(|seen| {
@@ -23,7 +23,7 @@ fn request_ends_full_speed() {
                 let gate = MaxGate {
                     enabled: true,
                     gc_mark_valid: true,
-                    attached: 1,
+                    steps: 6,
                 };
                 let (idle, rate) = &*shared;
                 if !idle.set_at_max(&gate, || rate.store(MAX_RATE, SeqCst)) {

@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The controller of the writeback rate as a whole: which law is in force, and what all laws share.
+//!
+//! | law | rate |
+//! |---|---|
+//! | [`Law::Pi`] | C's: [`super::pi`] |
+//! | [`Law::Adaptive`] | inflow, and what is above the target besides: [`super::adaptive`] |
+//! | [`Law::Latency`] | as much as requests to the backing device can bear: [`super::latency`] |
+//!
+//! Beyond C, for C's law too:
+//!
+//! * `writeback_rate_maximum` bounds the rate. The minimum wins over it, as it does over
+//!   [`pi::RATE_MAX`].
+//! * The integral never gets further than the maximum needs, and a change of
+//!   `writeback_rate_i_term_inverse` keeps its part of the rate as it is.
+//! * The tail: when the cache is fragmented, C writes back `dirty / buckets * gain` sectors per second, which
+//!   is 0 as soon as there are fewer dirty sectors than buckets; the rest then goes at the minimum, for
+//!   days. Here a fragmented cache gets at least so much that a sector per bucket is gone in
+//!   [`TAIL_SECONDS`].
+//!
+//! C: `__update_writeback_rate` in `writeback.c`.
+
+use super::{
+    adaptive::{
+        self,
+        Adaptive, //
+    },
+    inflow::{
+        Flows,
+        Sample, //
+    },
+    latency::{
+        self,
+        Latency,
+        Waits, //
+    },
+    pi::{
+        self,
+        PiInput,
+        PiOutput,
+        PiState,
+        RATE_MAX, //
+    },
+};
+use crate::{
+    arith::div_ceil,
+    num::{
+        i64_from_u64_sat,
+        u32_from_u64_sat, //
+    },
+};
+
+/// In which time the last sector of every bucket of a fragmented cache is written back.
+pub const TAIL_SECONDS: i64 = 600;
+
+/// Periods of C's law in which a device without requests becomes idle.
+const IDLE_PERIODS: u32 = 6;
+
+/// Steps of the other laws in a period of C's law.
+const STEPS: u32 = 5;
+
+/// What sets the rate (`writeback_controller`).
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Law {
+    /// C's.
+    #[default]
+    Pi,
+    /// With the measured inflow fed forward.
+    Adaptive,
+    /// By the latency of the backing device.
+    Latency,
+}
+
+impl Law {
+    /// The law with this number in [`crate::text::CONTROLLERS`]; an unknown one is C's.
+    pub fn from_index(index: u32) -> Self {
+        match index {
+            1 => Self::Adaptive,
+            2 => Self::Latency,
+            _ => Self::Pi,
+        }
+    }
+
+    /// Its word in `writeback_controller`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pi => "pi",
+            Self::Adaptive => "adaptive",
+            Self::Latency => "latency",
+        }
+    }
+
+    /// Seconds between two steps with this `writeback_rate_update_seconds`. C's law has one step in that time,
+    /// the others five.
+    pub fn period(self, update_seconds: u32) -> u32 {
+        match self {
+            Self::Pi => update_seconds,
+            Self::Adaptive | Self::Latency => per(update_seconds, STEPS).max(1),
+        }
+    }
+
+    /// Steps without a request after which a device is idle: 30 seconds by default, as in C with one
+    /// device.
+    pub fn idle_steps(self, update_seconds: u32) -> u32 {
+        let period = self.period(update_seconds).max(1);
+        let seconds = update_seconds.max(1).saturating_mul(IDLE_PERIODS);
+        per(seconds, period)
+    }
+}
+
+impl Law {
+    /// Whether the writeback thread, after a scan of the whole device, goes on before `writeback_delay` is over.
+    ///
+    /// C's law has no say in that: with few but large dirty extents a device may then stand still for
+    /// half of the time, whatever its rate is.
+    pub fn cuts_delay(self, dirty: i64, target: i64) -> bool {
+        match self {
+            Self::Pi => false,
+            Self::Adaptive => dirty > target.saturating_sub(target / 16),
+            Self::Latency => dirty > 0,
+        }
+    }
+}
+
+/// What one step looks at.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Input {
+    /// The law.
+    pub law: Law,
+    /// What C's law looks at; the others use parts of it.
+    pub pi: PiInput,
+    /// `writeback_rate_maximum`, sectors per second.
+    pub maximum: u32,
+    /// Sectors that writeback has made clean so far; may wrap.
+    pub cleaned: u64,
+    /// How long requests took in the backing device since the last step.
+    pub waits: Waits,
+    /// `writeback_latency_target_us`.
+    pub latency_target_us: u32,
+}
+
+/// `a / b` rounded up; a `b` of 0 counts as 1.
+fn per(a: u32, b: u32) -> u32 {
+    u32_from_u64_sat(div_ceil(u64::from(a), u64::from(b)))
+}
+
+/// What decided a rate.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Reason {
+    /// The terms of the law.
+    #[default]
+    Terms,
+    /// The sum of the terms is below the minimum.
+    Minimum,
+    /// The sum of the terms is above the maximum.
+    Maximum,
+    /// A fragmented cache, by C's term.
+    Fragment,
+    /// A fragmented cache, and C's term would be too small for the tail.
+    Tail,
+    /// Nothing becomes dirty, and the adaptive law drains the device.
+    Drain,
+    /// The device is idle, the rate at its maximum. Not the result of a step.
+    Idle,
+}
+
+impl Reason {
+    /// A word for logs and records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Terms => "terms",
+            Self::Minimum => "minimum",
+            Self::Maximum => "maximum",
+            Self::Fragment => "fragment",
+            Self::Tail => "tail",
+            Self::Drain => "drain",
+            Self::Idle => "idle",
+        }
+    }
+}
+
+/// The result of one step.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Step {
+    /// Rate and terms; the rate is the sum of the two terms within its limits.
+    pub out: PiOutput,
+    /// What decided the rate.
+    pub reason: Reason,
+    /// Sectors that become dirty in a second.
+    pub inflow: i64,
+    /// Latency that [`Law::Latency`] saw, in microseconds.
+    pub latency_us: u64,
+}
+
+impl Step {
+    /// No step.
+    pub const NONE: Self = Self {
+        out: PiOutput {
+            rate: 0,
+            target: 0,
+            dirty: 0,
+            error: 0,
+            proportional: 0,
+            integral_scaled: 0,
+            change: 0,
+        },
+        reason: Reason::Terms,
+        inflow: 0,
+        latency_us: 0,
+    };
+}
+
+/// What the controller remembers between steps. Made anew for each attachment, so nothing of an
+/// earlier one has an effect.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Control {
+    law: Law,
+    pi: PiState,
+    /// The `writeback_rate_i_term_inverse` that the integral was built with; 0 = none yet.
+    i_inverse: u32,
+    flows: Flows,
+    adaptive: Adaptive,
+    latency: Latency,
+}
+
+impl Control {
+    /// Sum of the errors of C's law, in sectors times seconds.
+    pub fn integral(&self) -> i64 {
+        self.pi.integral
+    }
+
+    /// One step. Pure arithmetic, any context.
+    pub fn step(&mut self, input: &Input) -> Step {
+        let elapsed = self.flows.observe(Sample {
+            now_ns: input.pi.now_ns,
+            dirty: input.pi.dirty,
+            cleaned: input.cleaned,
+        });
+        if self.law != input.law {
+            self.switch(input);
+        }
+        let (mut out, mut reason) = match input.law {
+            Law::Pi => (self.step_pi(input), Reason::Terms),
+            Law::Adaptive => self.step_adaptive(input, elapsed),
+            Law::Latency => (self.step_latency(input), Reason::Terms),
+        };
+        if input.law != Law::Latency {
+            if let Some((least, why)) = fragment(&input.pi).filter(|f| f.0 >= out.proportional) {
+                out.proportional = least;
+                reason = why;
+            }
+        }
+        let sum = out.proportional.saturating_add(out.integral_scaled);
+        out.rate = pi::clamp_rate(sum, input.pi.minimum, input.maximum);
+        out.change = i64::from(out.rate).saturating_sub(i64::from(input.pi.old_rate));
+        if i64::from(out.rate) != sum {
+            reason = if sum < i64::from(out.rate) {
+                Reason::Minimum
+            } else {
+                Reason::Maximum
+            };
+        }
+        Step {
+            out,
+            reason,
+            inflow: self.flows.inflow(),
+            latency_us: self.latency.seen_us(),
+        }
+    }
+
+    /// Another law is in force: it starts from the rate of the last.
+    fn switch(&mut self, input: &Input) {
+        self.law = input.law;
+        self.pi = PiState::default();
+        self.adaptive = Adaptive::default();
+        self.latency = Latency::starting_at(input.pi.old_rate);
+    }
+
+    fn step_pi(&mut self, input: &Input) -> PiOutput {
+        let inverse = input.pi.i_inverse.max(1);
+        if self.i_inverse != inverse {
+            self.pi.integral = rescaled(self.pi.integral, self.i_inverse, inverse);
+            self.i_inverse = inverse;
+        }
+        let mut out = pi::step(&mut self.pi, &input.pi);
+        let most = i64::from(inverse).saturating_mul(i64::from(input.maximum.min(RATE_MAX)));
+        let bounded = self.pi.integral.min(most).max(most.saturating_neg());
+        if bounded != self.pi.integral {
+            self.pi.integral = bounded;
+            out.integral_scaled = bounded.checked_div(i64::from(inverse)).unwrap_or(0);
+        }
+        out
+    }
+
+    fn step_adaptive(&mut self, input: &Input, elapsed: Option<i64>) -> (PiOutput, Reason) {
+        let target = pi::target(&input.pi);
+        let dirty = input.pi.dirty;
+        let terms = self.adaptive.step(&adaptive::Facts {
+            dirty,
+            target: i64_from_u64_sat(target),
+            flows: &self.flows,
+            elapsed_ms: elapsed.unwrap_or(0),
+            period: i64::from(input.law.period(input.pi.update_seconds)),
+            keeping_up: pi::keeping_up(&input.pi),
+        });
+        let reason = if terms.drain {
+            Reason::Drain
+        } else {
+            Reason::Terms
+        };
+        let out = terms_of(input, target, terms.proportional, terms.feed);
+        (out, reason)
+    }
+
+    fn step_latency(&mut self, input: &Input) -> PiOutput {
+        let (before, change) = self.latency.step(&latency::Facts {
+            waits: input.waits,
+            target_us: input.latency_target_us,
+            outflow: self.flows.outflow(),
+            minimum: input.pi.minimum,
+            maximum: input.maximum,
+        });
+        terms_of(input, pi::target(&input.pi), change, before)
+    }
+}
+
+/// An output with these terms; rate and change are still open.
+fn terms_of(input: &Input, target: u64, proportional: i64, integral_scaled: i64) -> PiOutput {
+    PiOutput {
+        target,
+        dirty: input.pi.dirty,
+        error: input.pi.dirty.saturating_sub(i64_from_u64_sat(target)),
+        proportional,
+        integral_scaled,
+        ..PiOutput::default()
+    }
+}
+
+/// The least proportional term while the cache is fragmented: C's, or that of the tail.
+fn fragment(input: &PiInput) -> Option<(i64, Reason)> {
+    let buckets = pi::fragmented_buckets(input)?;
+    let tail = buckets.saturating_add(TAIL_SECONDS - 1) / TAIL_SECONDS;
+    match pi::fragment_term(input) {
+        Some(term) if term >= tail => Some((term, Reason::Fragment)),
+        _ => Some((tail, Reason::Tail)),
+    }
+}
+
+/// An integral whose part of the rate is with `new` what it was with `old` (0 = there was none).
+fn rescaled(integral: i64, old: u32, new: u32) -> i64 {
+    let (old, new) = (i64::from(old), i64::from(new));
+    let scaled = |v: i64| v.saturating_mul(new);
+    match (integral.checked_div(old), integral.checked_rem(old)) {
+        // Inverses from 2^31 on may saturate here, which then costs a part of a sector per second.
+        (Some(whole), Some(rest)) => {
+            scaled(whole).saturating_add(scaled(rest).checked_div(old).unwrap_or(0))
+        }
+        _ => integral,
+    }
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a curve is judged by.
+
+use crate::world::Row;
+
+/// A part of a run in which the load does not change.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    pub name: &'static str,
+    pub from: f64,
+    pub to: f64,
+}
+
+/// The figures of one window; shares of the target, seconds, sectors.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Figures {
+    /// From when on dirty data stays within 10 % of the target, since the start of the window.
+    pub settled: Option<f64>,
+    /// The highest amount of dirty data, and when.
+    pub peak: f64,
+    pub peak_at: f64,
+    /// That, above the target.
+    pub overshoot: f64,
+    /// Mean distance from the target in the last sixth of the window.
+    pub steady: f64,
+    /// Seconds below the target (by more than 10 %) after it was first reached.
+    pub below: f64,
+    /// When nothing was dirty any more.
+    pub clean: Option<f64>,
+    /// Means of the last sixth.
+    pub mean_dirty: f64,
+    pub mean_rate: f64,
+    pub mean_cleaned: f64,
+    /// Mean latency of reads in the window, microseconds.
+    pub latency: Option<f64>,
+    pub worst: f64,
+    /// Sectors written back.
+    pub cleaned: f64,
+}
+
+pub fn figures(rows: &[Row], w: &Window) -> Figures {
+    let rows: Vec<&Row> = rows
+        .iter()
+        .filter(|r| r.t >= w.from && r.t < w.to)
+        .collect();
+    let mut f = Figures::default();
+    let Some(last) = rows.last() else { return f };
+    let target = last.target.max(1.0);
+    let off = |r: &Row| r.dirty / target - 1.0;
+    let outside = rows.iter().rposition(|r| off(r).abs() > 0.1);
+    f.settled = match outside {
+        None => Some(0.0),
+        Some(i) => rows.get(i + 1).map(|r| r.t - w.from),
+    };
+    for r in &rows {
+        if r.dirty > f.peak {
+            (f.peak, f.peak_at) = (r.dirty, r.t - w.from);
+        }
+        f.worst = f.worst.max(r.worst);
+        f.cleaned += r.cleaned;
+    }
+    f.overshoot = f.peak / target - 1.0;
+    let reached = rows.iter().skip_while(|r| r.dirty < target);
+    f.below = reached.filter(|r| off(r) < -0.1).count() as f64;
+    f.clean = rows.iter().find(|r| r.dirty == 0.0).map(|r| r.t - w.from);
+    let end = &rows[rows.len() - rows.len().div_ceil(6)..];
+    f.mean_dirty = mean(end.iter().map(|r| r.dirty));
+    f.mean_rate = mean(end.iter().map(|r| r.rate));
+    f.mean_cleaned = mean(end.iter().map(|r| r.cleaned));
+    f.steady = f.mean_dirty / target - 1.0;
+    let waits: Vec<f64> = rows.iter().filter_map(|r| r.latency).collect();
+    f.latency = (!waits.is_empty()).then(|| mean(waits.into_iter()));
+    f
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, n) = values.fold((0.0, 0u32), |(s, n), v| (s + v, n + 1));
+    sum / f64::from(n.max(1))
+}

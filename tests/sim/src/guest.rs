@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Curves that were measured in a guest, and how far they are from the simulated ones.
+
+use crate::{cases::Case, check::Report, figures::figures, world::Row, Curve, MIB};
+use std::{fs, path::Path};
+
+/// How far a figure may be off.
+const SHARE: f64 = 0.15;
+
+/// The curves of a case, as `tests/vm/lib_controller.sh` leaves them: `s,dirty,target,rate,proportional,integral,written,
+/// cleaned,read_us`, in KiB and KiB per second.
+pub fn read(case: &Case, folder: &Path) -> Vec<Curve> {
+    let mut curves = Vec::new();
+    for &kind in case.kinds {
+        let file = folder.join(format!("{}-{}.csv", case.name, kind.name()));
+        let Ok(text) = fs::read_to_string(&file) else {
+            continue;
+        };
+        let rows: Vec<Row> = text.lines().filter_map(row).collect();
+        assert!(!rows.is_empty(), "no numbers in {}", file.display());
+        curves.push(Curve {
+            kind,
+            measured: true,
+            all: vec![rows.clone()],
+            rows,
+        });
+    }
+    assert!(
+        !curves.is_empty(),
+        "no curve of {} in {}",
+        case.name,
+        folder.display()
+    );
+    curves
+}
+
+fn row(line: &str) -> Option<Row> {
+    let v: Vec<Option<f64>> = line.split(',').map(|v| v.parse().ok()).collect();
+    let at = |i: usize| v.get(i).copied().flatten();
+    Some(Row {
+        t: at(0)?,
+        dirty: at(1)? * 2.0,
+        target: at(2)? * 2.0,
+        rate: at(3)? * 2.0,
+        p: at(4)? * 2.0,
+        i: at(5)? * 2.0,
+        written: at(6)? * 2.0,
+        cleaned: at(7)? * 2.0,
+        latency: at(8),
+        ..Row::default()
+    })
+}
+
+/// The figures of each window. Latencies are not compared: those of an emulated disk hang on what else the host does.
+pub fn compare(case: &Case, simulated: &[Curve], measured: &[Curve], r: &mut Report) {
+    if case.shows_latency {
+        return;
+    }
+    for m in measured {
+        let s = simulated
+            .iter()
+            .find(|s| s.kind == m.kind)
+            .expect("the same laws");
+        for w in &case.windows {
+            let (f, g) = (figures(&s.rows, w), figures(&m.rows, w));
+            let mut near = |what: &str, got: f64, wanted: f64| {
+                r.near(
+                    &format!("{}, {}: {what}", m.kind.name(), w.name),
+                    got,
+                    wanted,
+                    SHARE,
+                );
+            };
+            if f.clean.is_some() || g.clean.is_some() {
+                // Since the load began: fio needs a second to do so.
+                let at = |clean: Option<f64>| w.from + clean.unwrap_or(f64::INFINITY);
+                near("clean at, s", at(g.clean), at(f.clean));
+                continue;
+            }
+            near("peak, MiB", g.peak / MIB, f.peak / MIB);
+            near(
+                "dirty at the end, MiB",
+                g.mean_dirty / MIB,
+                f.mean_dirty / MIB,
+            );
+            near(
+                "rate at the end, KiB/s",
+                g.mean_rate / 2.0,
+                f.mean_rate / 2.0,
+            );
+        }
+    }
+}
