@@ -117,6 +117,30 @@ is "available buckets after clear_stats" "$(cat "$SYSFS/$uuid/cache_available_pe
 
 ok "attach again" put "$uuid" "$dir/attach"
 ok "the file is back" test -e "$file"
+
+# The sum of the errors belongs to the attachment. The thread keeps up with a rate this low, so that it grows.
+integral() {
+	sed -n 's/^integral:[[:space:]]*//p' "$dir/writeback_rate_debug"
+}
+grown() {
+	[ "$(integral)" != 0.0k ]
+}
+put writeback "$dir/cache_mode"
+put 0 "$SYSFS/$uuid/internal/idle_max_writeback_rate"
+put 0 "$dir/writeback_delay"
+put 1 "$dir/writeback_percent"
+put 4294967295 "$dir/writeback_rate_p_term_inverse"
+put 1000 "$dir/writeback_rate_i_term_inverse"
+dd if=/dev/zero of="$bdev" bs=64k count=256 oflag=direct status=none
+ok "the integral grows" within 20 grown
+note "integral $(integral), dirty $(cat "$dir/dirty_data")"
+put 1 "$dir/detach"
+ok "detach with dirty data" within 60 test ! -e "$dir/cache"
+ok "attach once more" put "$uuid" "$dir/attach"
+dd if=/dev/zero of="$bdev" bs=64k count=1 oflag=direct status=none
+runs=$(shown runs)
+ok "two steps of the controller" within 10 above runs $((runs + 1))
+is "a new attachment begins with no integral" "$(integral)" 0.0k
 ok "unregister the set" put 1 "$SYSFS/$uuid/unregister"
 ok "the file is gone with it" within 30 test ! -e "$file"
 ok "stop" stop_all
