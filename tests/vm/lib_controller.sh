@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# The guest's half of controller.sh and controller_long.sh: the loads of the simulator's cases of the same names (tests/sim),
-# under the laws that are named. Leaves $OUT/CASE-LAW.csv, a line each second, in KiB and KiB/s:
-#   s,dirty,target,rate,proportional,integral,written to bcache,written to the backing device,latency of reads in us
+# The guest's half of controller.sh: the load of the simulator's case "guest" (tests/sim), under the laws that are named.
+# Leaves $OUT/CASE-LAW.csv, a line each second, in KiB and KiB/s:
+#   s,dirty,target,rate,proportional,integral,written to bcache,written to the backing device,
 #   lib_controller.sh CASE LAW [LAW...] [-- CASE LAW...]
 . "$(dirname "$0")/lib.sh"
 quiet_udev
@@ -119,55 +119,6 @@ case_guest() {
 	wait $!
 	result $? "$law: the load"
 	note "$law: peak of dirty data $(sort -t, -k2,2n "$file" | tail -n 1 | cut -d, -f2) KiB"
-	take_down
-	cp "$file" "$OUT/"
-}
-
-# The whole step response with the defaults: 1 MiB/s for 300 s, 2.44 MiB/s for 200 s, then nothing.
-case_step() {
-	local law=$1 file=$work/step-$1.csv
-	null_disk nbc 256
-	null_disk nbb 512 mbps=4 max_sectors=128
-	ok "$law: a device with a cache" set_up 10 "$law"
-	where
-	T0=${EPOCHREALTIME/[.,]/}
-	{
-		load one --rw=randwrite --iodepth=4 --size=160M --rate=1m --time_based --runtime=300 &&
-			load more --rw=randwrite --iodepth=4 --size=160M --rate=2500k --time_based --runtime=200
-	} &
-	sample 619 "$file"
-	wait $!
-	result $? "$law: the load"
-	take_down
-	cp "$file" "$OUT/"
-}
-
-# Much is dirty already; then 20 reads a second, each of which misses the cache, from a disk that serves 100 requests a
-# second.
-case_guest_latency() {
-	local law=$1 file=$work/guest_latency-$1.csv
-	null_disk nbc 256
-	null_disk nbb 512 irqmode=2 completion_nsec=10000000 submit_queues=1 hw_queue_depth=1
-	ok "$law: a device with a cache" set_up 1 "$law"
-	where
-	put 5 "$dir/writeback_rate_p_term_inverse"
-	put 60000 "$dir/writeback_latency_target_us"
-	put 0 "$dir/writeback_running"
-	ok "$law: dirty data" load dirty --rw=randwrite --iodepth=16 --size=160M --io_size=40M
-	T0=$((${EPOCHREALTIME/[.,]/} - 5000000))
-	put 1 "$dir/writeback_running"
-	load reads --rw=randread --iodepth=16 --offset=256M --size=240M --rate_iops=20 --time_based --runtime=40 \
-		--write_lat_log="$work/reads" --log_avg_msec=1000 &
-	sample 44 "$work/rows"
-	wait $!
-	result $? "$law: the reads"
-	# The log has the mean of each second, in nanoseconds, after milliseconds.
-	awk -F'[, ]+' 'NR == FNR { us[int($1 / 1000) + 5] = $2 / 1000; next } { print $0 ($1 in us ? us[$1] : "") }' \
-		"$work"/reads_lat.*log FS=, "$work/rows" >"$file"
-	rm "$work/rows" "$work"/reads_*.log
-	cp "/sys/kernel/debug/bcache/nbb/rate_steps" "$OUT/steps-$law.csv"
-	is "$law: debugfs has the steps" "$(sed -n "2,\$s/^[0-9]*,\([a-z]*\),.*/\1/p" "$OUT/steps-$law.csv" | sort -u)" "$law"
-	at_least "$law: so many" "$(wc -l <"$OUT/steps-$law.csv")" 40
 	take_down
 	cp "$file" "$OUT/"
 }

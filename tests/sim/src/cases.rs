@@ -505,7 +505,7 @@ fn guest() -> Case {
     }
 }
 
-/// And reads from a disk that serves 100 requests a second, while much is dirty.
+/// Reads from a disk that serves 100 requests a second, while much is dirty.
 fn guest_latency() -> Case {
     const READS: Window = window("reads", 18, 45);
     Case {
@@ -543,7 +543,7 @@ fn guest_latency() -> Case {
         rate_room: 0.3,
         ..case(
             "guest_latency",
-            "Simulated and measured: reads while much is dirty; latency target 60 ms",
+            "Reads from a disk of 100 requests a second while much is dirty; latency target 60 ms",
         )
     }
 }
