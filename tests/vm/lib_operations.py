@@ -11,7 +11,7 @@ import time
 
 from lib_bad import SB, Disk, Log, claimable, pack, wait
 from lib_bad_superblock import seal
-from lib_sysfs import FS, SET, content, emit, write
+from lib_sysfs import FS, SET, content, emit, form, write
 
 # Of an image, and how far from its start data can be.
 BUCKET = 1 << 16
@@ -123,6 +123,13 @@ def collect(set_path, clear=False):
         put("1", f"{set_path}/clear_stats")
     put("1", f"{set_path}/internal/trigger_gc")
     wait("gc", lambda: content(f"{set_path}/average_key_size") != "0.0k\n")
+
+
+def available(group, low, high):
+    """cache_available_percent, which has to be about right."""
+    with open(f"{group}/cache_available_percent") as f:
+        text = f.read()
+    emit("available:", f"{low}..{high}" if low <= int(text) <= high else text.strip())
 
 
 def drain(dev):

@@ -14,12 +14,14 @@ SET = "aaaaaaaa-2222-3333-4444-555555555555"
 CLOCK = "measures time"
 METADATA = "each driver writes its own amount of metadata, some of it by timer"
 MEMORY = "what the index uses in memory"
+FREE = "counts the buckets on the free lists, too; lib_compare.py has ranges"
 FORM = {
     "btree_(gc|split|sort|read)_.*": CLOCK,
     "stats_(five_minute|hour)/.*": "decays with time",
     "(btree|metadata)_written": METADATA,
     "(active_journal_entries|reclaim|reclaimed_journal_buckets|flush_write)": METADATA,
     "(btree_cache_size|btree_cache_max_chain|bset_tree_stats)": MEMORY,
+    "cache_available_percent": FREE,
 }
 # Volumes without a backing device are not in this driver (README, "What differs from C").
 ABSENT = re.compile(r"flash_vol_create|volume\d+")
