@@ -219,7 +219,7 @@ def transitions(dev, cache, back):
     log.new()
     put("1", f"{dev}/detach")
     wait("detach", lambda: not os.path.exists(f"{dev}/cache"))
-    said()
+    said("Caching disabled for")
     tried("again", f"{dev}/detach", "1")
     picture(dev, set_dir)
     show(back)
