@@ -10,6 +10,8 @@ export BCACHE_LAB
 # shellcheck disable=SC2034
 # What the host itself must have; everything else lives in the trees that mmdebstrap makes.
 LAB_HOST_NEEDS=(mmdebstrap make util-linux ca-certificates git shellcheck)
+# Without root the trees are made in a user namespace.
+[ "$(id -u)" = 0 ] || LAB_HOST_NEEDS+=(uidmap)
 
 # The Debian 13 tree that compiles. A change of this list makes a new tree.
 LAB_TREE_PACKAGES=(
