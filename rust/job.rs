@@ -23,6 +23,7 @@ use crate::{
 };
 use core::{
     mem::{
+        forget,
         ManuallyDrop,
         MaybeUninit, //
     },
@@ -131,10 +132,15 @@ impl<T: JobRun> Slot<T> {
             pool,
             data <- data,
         });
-        // SAFETY: By the type invariant the memory is ours and large enough; it does not move before it is freed.
-        match unsafe { init.__pinned_init(mem.as_ptr()) } {
-            // INVARIANT: Initialised, and we have the only count.
-            Ok(()) => Job(mem),
+        // SAFETY: By the type invariant the memory is ours and large enough. It is from `kmalloc`, as that of a `KBox`;
+        // this one is given up below and frees nothing.
+        let place = unsafe { KBox::from_raw(this.mem.as_ptr()) };
+        match place.write_pin_init(init) {
+            Ok(place) => {
+                forget(place);
+                // INVARIANT: Initialised, and we have the only count.
+                Job(mem)
+            }
             Err(never) => match never {},
         }
     }
