@@ -52,16 +52,18 @@ now() {
 # sample SECONDS FILE: a line each second since T0
 sample() {
 	local -A v=()
-	local key value n front back last_front last_back line left
+	local key value n front back last_front last_back line left text
 	written "${bdev##*/}" && last_front=$WRITTEN
 	written nbb && last_back=$WRITTEN
 	for ((n = 1; n <= $1; n++)); do
 		now
 		left=$((n * 1000000 - NOW))
 		[ $left -le 0 ] || read -rt "$((left / 1000000)).$(printf '%06d' $((left % 1000000)))" -u "$never" || true
+		# In one piece: read after each line the file would be made anew, and its lines lie elsewhere then.
+		text=$(<"$dir/writeback_rate_debug")
 		while IFS=$':\t' read -r key value; do
 			v[$key]=${value//[$'\t' ]/}
-		done <"$dir/writeback_rate_debug"
+		done <<<"$text"
 		written "${bdev##*/}" && front=$((WRITTEN - last_front)) last_front=$WRITTEN
 		written nbb && back=$((WRITTEN - last_back)) last_back=$WRITTEN
 		line=$n
