@@ -65,12 +65,14 @@ written() {
 # sample: one line of the table and of samples.csv
 sample() {
 	local -A v=()
-	local key value state=- phase back front rate dt
+	local key value state=- phase back front rate dt text
 	local -a k=()
 	[ -r "$dir/writeback_rate_debug" ] || return 0
+	# In one piece: read after each line the file would be made anew, and its lines lie elsewhere then.
+	text=$(cat "$dir/writeback_rate_debug" 2>/dev/null) || return 0
 	while IFS=$':\t' read -r key value; do
 		v[$key]=${value//[$'\t' ]/}
-	done <"$dir/writeback_rate_debug" 2>/dev/null
+	done <<<"$text"
 	[ -n "${v[dirty]:-}" ] || return 0
 	read -r state <"$dir/state"
 	read -r phase <"$work/phase"
