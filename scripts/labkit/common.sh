@@ -107,15 +107,17 @@ lab_in() {
 }
 
 # lab_cargo ARG...: cargo on the workspace of the host-side tests: the host's if there is one, else the tree's. The target
-# folder lies outside of the checkout: Kbuild's clean would delete object files in it.
+# folder lies outside of the checkout: Kbuild's clean would delete object files in it. Each checkout has one of its own:
+# the sources of core lie outside of its package, and cargo would take those of another checkout for unchanged.
 lab_cargo() {
-	local command=$1
+	local command=$1 target
 	shift
+	target=cargo-target/$(printf '%s' "$LAB_TOP" | sha256sum | cut -c1-8)
 	if command -v cargo >/dev/null; then
-		CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$BCACHE_LAB/cargo-target} cargo "$command" \
+		CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$BCACHE_LAB/$target} cargo "$command" \
 			--manifest-path "$LAB_TOP/tests/Cargo.toml" "$@"
 	else
-		"$LAB_TOP/scripts/lab" in-tree env CARGO_HOME=/lab/cargo CARGO_TARGET_DIR=/lab/cargo-target-tree \
+		"$LAB_TOP/scripts/lab" in-tree env CARGO_HOME=/lab/cargo CARGO_TARGET_DIR="/lab/$target-tree" \
 			cargo "$command" --manifest-path tests/Cargo.toml "$@"
 	fi
 }
