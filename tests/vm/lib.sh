@@ -194,6 +194,18 @@ none_left() {
 	done
 }
 
+# teardown_waits: what each device and set that is being taken apart waits for
+teardown_waits() {
+	local f
+	for f in /sys/kernel/debug/bcache/*/rate_work; do
+		[ ! -e "$f" ] || note "${f#/sys/kernel/debug/}: $(tr '\n' ' ' <"$f")"
+	done
+	for f in /sys/class/block/*/bcache "$SYSFS"/*-*; do
+		[ ! -e "$f" ] || note "there is ${f#/sys/}"
+	done
+	dmesg | grep 'waiting for .* for more than' | tail -n 5 | sed 's/^/# /'
+}
+
 # unload: the module goes (C: a set may linger for a moment)
 unload() {
 	within 10 rmmod bcache
@@ -246,6 +258,23 @@ adopt() {
 	done < <("$@" 2>&1 || echo "not ok 0 - ${1##*/} ends well")
 }
 
+# leaks: on the debug kernel, what kmemleak finds once the module is gone: memory that nothing refers to any more. It
+# does not report what is younger than 5 seconds, nor what it has seen once only.
+leaks() {
+	local file=/sys/kernel/debug/kmemleak
+	sleep 5
+	{ echo scan >$file && echo scan >$file; } 2>&1 && cat $file
+}
+
+# no_leak: unloads the module if it is there; nothing it has allocated is left
+no_leak() {
+	local found
+	! grep -q '^bcache ' /proc/modules || unload || return 1
+	found=$(leaks) && [ -z "$found" ] && return
+	head -n 60 <<<"$found"
+	return 1
+}
+
 _cleanup() {
 	[ -n "$_ended" ] && return
 	_ended=1
@@ -257,6 +286,7 @@ trap _cleanup EXIT
 # done_testing: cleans up, prints the plan and the counts, exits
 done_testing() {
 	_cleanup
+	[ "${KERNEL:-}" != debug ] || ok "no memory is lost" no_leak
 	echo "1..$_tests"
 	note "Totals: pass:$((_tests - _failed)) fail:$_failed"
 	[ "$_failed" -eq 0 ] && [ "$_tests" -gt 0 ]
