@@ -24,9 +24,10 @@ table() {
 	ps -eo pid,stat,wchan:24,args | grep -E 'dmsetup|udev'
 	return 1
 }
+# tune MODE RATE: how fast dirty data goes away at least, in sectors per second
 tune() {
 	put "$1" "$dir/cache_mode" && put 0 "$dir/sequential_cutoff" && put 0 "$dir/writeback_delay" &&
-		put 1000000 "$dir/writeback_rate_minimum" && no_congestion "$dir"
+		put "$2" "$dir/writeback_rate_minimum" && no_congestion "$dir"
 }
 dirty_above() {
 	[ "$(dirty_bytes "$back")" -gt "$1" ]
@@ -58,7 +59,7 @@ timed() {
 
 one_cycle() {
 	attached "$back" || put "$uuid" "$dir/attach" || return
-	tune writeback && write_some || return
+	tune writeback 8 && write_some || return
 	within "$limit" dirty_above 300000 || return
 	[ $(($1 % 5)) != 0 ] || put 1 "$SYSFS/$uuid/internal/trigger_gc"
 	put 1 "$dir/detach" || return
@@ -73,10 +74,10 @@ known() {
 	attached "$back" || put "$uuid" "$dir/attach"
 }
 one_failure() {
-	local mode=writeback
-	[ $(($1 % 4)) != 0 ] || mode=writethrough
+	local mode=writeback rate=8
+	[ $(($1 % 4)) != 0 ] || mode=writethrough rate=1000000
 	known || { echo "cannot be registered"; return 1; }
-	tune $mode || return
+	tune $mode $rate || return
 	if [ $mode = writethrough ]; then
 		put 0 "$dir/writeback_percent"
 		within "$limit" grep -q clean "$dir/state" || { echo "does not get clean"; return 1; }
