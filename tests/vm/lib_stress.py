@@ -112,6 +112,8 @@ def work(fd, until):
         at = rng.randrange(blocks - n)
         if not (write if rng.random() < 0.6 else read)(fd, at, n):
             return
+        # Others want the processors, too.
+        time.sleep(0.002)
 
 
 def whole(fd):
