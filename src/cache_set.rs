@@ -10,7 +10,7 @@
 //! 1. `Registry::inner` (register lock: lists, attach, detach, uuid slots)
 //! 2. `Attachment::wb.lock` (writeback lock, shared by writes in flight)
 //! 3. btree structure mutex, then `Leaf::io`, then `Leaf::state`
-//! 4. allocator mutex, open-bucket lock
+//! 4. `OpenBuckets::refill` (held while one writer waits for a bucket), allocator mutex, open-bucket lock
 //! 5. journal mutex
 //! 6. leaf locks: superblock mutexes, keybuf, device table, statistics
 
