@@ -50,6 +50,10 @@ struct Inner {
 pub(crate) struct OpenBuckets {
     #[pin]
     inner: Mutex<Inner>,
+    /// Held by the one writer who waits for a bucket. Many that wait for room in the same open bucket would otherwise
+    /// bring one each, and all but one of these would go back to be invalidated once more.
+    #[pin]
+    refill: Mutex<()>,
 }
 
 /// Room in the cache for the first `sectors` of what was asked for. The pin must live until the key
@@ -65,6 +69,7 @@ impl OpenBuckets {
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             inner <- new_mutex!(Inner::new()?, "OpenBuckets::inner"),
+            refill <- new_mutex!((), "OpenBuckets::refill"),
         }? Error)
     }
 }
@@ -140,15 +145,21 @@ impl CacheSet {
             write_point,
             flash: self.uuid_is_flash(inode),
         };
+        let open = &self.open_buckets;
         let mut fresh = None;
+        let mut refill = None;
         let got = loop {
-            let mut inner = self.open_buckets.inner.lock();
-            if let Some(got) = inner.take(self, &want, sectors, &mut fresh) {
+            if let Some(got) = open.inner.lock().take(self, &want, sectors, &mut fresh) {
                 break got;
             }
-            drop(inner);
+            // Moving gc has buckets of its own, and may be what the others wait for.
+            if wait && r == Reserve::None && refill.is_none() {
+                refill = Some(open.refill.lock());
+                continue;
+            }
             fresh = Some(self.bucket_alloc(r, wait)?);
         };
+        drop(refill);
         if let Some(unused) = fresh {
             // Another writer brought a bucket in the meantime: this one goes back.
             self.bucket_free(unused.nr());
