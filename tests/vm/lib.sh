@@ -206,6 +206,32 @@ teardown_waits() {
 	dmesg | grep 'waiting for .* for more than' | tail -n 5 | sed 's/^/# /'
 }
 
+# dm_table NAME TABLE: a device of the device mapper becomes another one. dmsetup waits for udev: not for ever.
+dm_table() {
+	dmsetup suspend --noflush "$1" && dmsetup load "$1" --table "$2" && timeout 20 dmsetup resume "$1" && return
+	echo "dmsetup resume $1 fails or waits"
+	dmsetup info "$1"
+	dmsetup udevcookies
+	ps -eo pid,stat,wchan:24,args | grep -E 'dmsetup|udev'
+	return 1
+}
+
+# end_job PID: terminates a job of the shell; fails, and says what it waits for, if it does not go
+end_job() {
+	local t
+	kill "$1" 2>/dev/null
+	within 20 test ! -e "/proc/$1/exe" || {
+		echo "does not end: $(tr '\0' ' ' <"/proc/$1/cmdline")"
+		for t in "/proc/$1"/task/* /proc/[0-9]*; do
+			grep -qs fio "$t/comm" && echo "$t $(sed -n 's/^State:.//p' "$t/status") $(cat "$t/wchan")" && cat "$t/stack"
+		done
+		kill -KILL "$1"
+		return 1
+	}
+	wait "$1" 2>/dev/null
+	return 0
+}
+
 # unload: the module goes (C: a set may linger for a moment)
 unload() {
 	within 10 rmmod bcache

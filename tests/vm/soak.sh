@@ -5,7 +5,10 @@
 # Attach, dirty data, detach; and set failures, every fourth in a set that is clean; each within SECONDS, under readers and
 # writers who check their data, while someone writes the knob that arms the rate work. `make soak` does many of them.
 . "$(dirname "$0")/lib.sh"
+# What udev does at each change of a disk would take most of the time, and is the subject of other tests.
 quiet_udev
+udevadm control --exit
+export DM_DISABLE_UDEV=1
 cycles=${1:-10} failures=${2:-6} limit=${3:-30}
 back=$(disk back) dir=$(sysdir "$(disk back)")
 sectors=$(blockdev --getsz "$(disk cache)")
@@ -16,14 +19,6 @@ cache=$(readlink -f /dev/mapper/fragile)
 start_pair "$cache" "$back" --bucket 65536 >/dev/null
 uuid=$(set_uuid "$cache")
 
-# table TABLE: the cache is another disk from now on. dmsetup waits for udev: not for ever.
-table() {
-	dmsetup suspend --noflush fragile && dmsetup load fragile --table "$1" && timeout 20 dmsetup resume fragile && return
-	dmsetup info fragile
-	dmsetup udevcookies
-	ps -eo pid,stat,wchan:24,args | grep -E 'dmsetup|udev'
-	return 1
-}
 # tune MODE RATE: how fast dirty data goes away at least, in sectors per second
 tune() {
 	put "$1" "$dir/cache_mode" && put 0 "$dir/sequential_cutoff" && put 0 "$dir/writeback_delay" &&
@@ -85,11 +80,11 @@ one_failure() {
 		write_some && within "$limit" dirty_above 300000 || { echo "nothing is dirty"; return 1; }
 	fi
 	put 1 "$SYSFS/$uuid/internal/trigger_gc"
-	table "0 $sectors error" || return
+	dm_table fragile "0 $sectors error" || return
 	# If nobody else notices.
 	write_some 2>/dev/null
 	timed ended || return
-	table "$linear"
+	dm_table fragile "$linear"
 }
 # repeat NAME COUNT COMMAND: with the number of the round
 repeat() {
