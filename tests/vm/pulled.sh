@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# vm: --disk back=128M --timeout 120
+# vm: --disk back=128M --timeout 180
 # The cache is pulled while it holds dirty data and is in use, put in again, pulled during writeback, and once more while its
 # device is being detached. Each time set and device come to an end, nothing stale is read meanwhile, and with the cache
 # back all that was acknowledged is there.
@@ -99,6 +99,7 @@ note "device: $(cat "$dir/state" 2>/dev/null || echo stopped)"
 again "pulled during a detach"
 checked "pulled during a detach"
 
+put 0 "$dir/writeback_delay"
 put 0 "$dir/writeback_percent"
 ok "all is written back" within 60 grep -q clean "$dir/state"
 pull
