@@ -13,6 +13,7 @@ mod bypass;
 mod cells;
 mod congestion;
 mod detached;
+mod durable;
 mod fill;
 mod flush;
 mod hit;
@@ -29,6 +30,7 @@ pub(crate) use congestion::{
     CacheIo,
     Congestion, //
 };
+pub(crate) use durable::Durable;
 pub(crate) use write::WriteBatches;
 
 use crate::{
