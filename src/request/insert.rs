@@ -89,7 +89,7 @@ pub(super) fn insert_now(mut job: Job<WriteReq>) -> Result<(), Job<WriteReq>> {
         job.rest = Some(Rest {
             pin,
             keys,
-            up_to: job.round_end,
+            up_to: job.sectors,
         });
         job.next = Next::Index;
         job.queue();
@@ -100,20 +100,21 @@ pub(super) fn insert_now(mut job: Job<WriteReq>) -> Result<(), Job<WriteReq>> {
     Ok(())
 }
 
-/// Adds the keys of a write to the journal, if it is a plain one and that is possible without waiting.
+/// Adds the keys of a write to the journal, if it needs no more than these and that is possible without waiting.
 fn journal_now(req: &WriteReq) -> Option<(JournalPin, Keys<ROUND>)> {
     let att = &req.stay.att;
     let ready = match req.way {
         Way::Back => req.error.is_ok() && att.wb.has_dirty.get(),
         Way::Through => req.error.is_ok() && req.cache.is_ok(),
-        Way::Bypass => false,
+        Way::Bypass => true,
     };
-    let last = req.round_end >= req.sectors && !req.flush;
-    if !(ready && last && task::may_try_locks()) {
+    if !ready || req.flush || !task::may_try_locks() {
         return None;
     }
     let mut keys = Keys::new();
-    push_keys(req, &mut keys);
+    if push_keys(req, &mut keys) < req.sectors {
+        return None;
+    }
     let pin = att.set.journal.try_add(&att.set, keys.as_slice())?;
     Some((pin, keys))
 }
