@@ -39,13 +39,14 @@ use kernel::{
     new_work,
     prelude::*,
     sync::Refcount,
+    types::Opaque, //
     workqueue::{
         HasWork,
         RawWorkItem,
         Work,
         WorkItem,
         WorkItemPointer, //
-    }, //
+    },
 };
 
 /// What a request does when its turn comes on a work queue.
@@ -128,6 +129,7 @@ impl<T: JobRun> Slot<T> {
         let (mem, pool) = (this.mem.cast::<Inner<T>>(), this.pool);
         let init = pin_init!(Inner {
             work <- new_work!("bcache_kernel::Job"),
+            node: Opaque::uninit(),
             refs: Refcount::new(1),
             pool,
             data <- data,
@@ -158,6 +160,8 @@ impl<T: JobRun> Drop for Slot<T> {
 struct Inner<T: JobRun> {
     #[pin]
     work: Work<Inner<T>>,
+    /// For the list of a batch, and only there initialised.
+    node: Opaque<bindings::llist_node>,
     refs: Refcount,
     pool: NonNull<Pool<T>>,
     data: T,
@@ -196,6 +200,29 @@ impl<T: JobRun> Job<T> {
         // in the queue. `queue_work_on` does not touch the queue any more once the item may run.
         let queue = unsafe { &*queue };
         queue.enqueue(self);
+    }
+
+    /// Gives the value up for a list; [`Job::from_node`] makes it again.
+    pub(crate) fn into_node(self) -> NonNull<bindings::llist_node> {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: By the type invariant the pointer is valid.
+        let node = unsafe { &raw const (*this.0.as_ptr()).node };
+        // SAFETY: As above, so that it is not null.
+        unsafe { NonNull::new_unchecked(Opaque::cast_into(node)) }
+    }
+
+    /// Makes a value again that was given up.
+    ///
+    /// # Safety
+    ///
+    /// `node` is from [`Job::into_node`] of the same `T`, is in no list any more, and this is the only new value.
+    pub(crate) unsafe fn from_node(node: NonNull<bindings::llist_node>) -> Self {
+        // SAFETY: By the caller's promise the node is the field of an `Inner<T>`.
+        let inner =
+            unsafe { kernel::container_of!(Opaque::cast_from(node.as_ptr()), Inner<T>, node) };
+        // SAFETY: As above, so that it is not null.
+        // INVARIANT: As before `into_node`.
+        Self(unsafe { NonNull::new_unchecked(inner.cast_mut()) })
     }
 
     /// Makes the request shared, for the time its I/O is in flight.

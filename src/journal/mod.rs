@@ -158,15 +158,7 @@ impl Journal {
         let words: usize = keys.iter().map(Key::words).sum();
         loop {
             let mut st = self.state.lock();
-            if let Some(pin) = st.add(keys, words)? {
-                let first = st.since.is_none() && words != 0;
-                if first {
-                    st.since = Some(time::jiffies());
-                }
-                drop(st);
-                if first {
-                    self.signal.work.wake_all();
-                }
+            if let Some(pin) = self.add_to(&mut st, keys, words)? {
                 return Ok(pin);
             }
             st.wanted = true;
@@ -179,6 +171,26 @@ impl Journal {
                 return Err(EIO);
             }
         }
+    }
+
+    /// As [`Journal::add`], if that is possible without waiting. Any task with interrupts on.
+    pub(crate) fn try_add(&self, c: &CacheSet, keys: &[Key]) -> Option<JournalPin> {
+        if !c.btree_reserve_ok() || c.io_disabled() {
+            return None;
+        }
+        let words: usize = keys.iter().map(Key::words).sum();
+        let mut st = self.state.try_lock()?;
+        self.add_to(&mut st, keys, words).ok()?
+    }
+
+    /// Adds keys of `words` words in all to the open entry, which starts its clock; `None` if there is no room.
+    fn add_to(&self, st: &mut State, keys: &[Key], words: usize) -> Result<Option<JournalPin>> {
+        let pin = st.add(keys, words)?;
+        if pin.is_some() && words != 0 && st.since.is_none() {
+            st.since = Some(time::jiffies());
+            self.signal.work.wake_all();
+        }
+        Ok(pin)
     }
 
     /// Writes the open entry soon, also if nothing was added to it, and even if only reserved space

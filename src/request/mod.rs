@@ -17,6 +17,7 @@ mod fill;
 mod flush;
 mod hit;
 mod insert;
+mod keys;
 mod miss;
 mod plan;
 mod read;
@@ -28,6 +29,7 @@ pub(crate) use congestion::{
     CacheIo,
     Congestion, //
 };
+pub(crate) use write::WriteBatches;
 
 use crate::{
     attach::Attachment,

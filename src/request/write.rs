@@ -32,6 +32,7 @@ use bcache_core::request::mode::{
     WritebackInput, //
 };
 use bcache_kernel::{
+    batch::{BatchRun, Batches, Ready},
     block::{EndIo, Op, Opf, OwnedBio, Status, UserBio},
     job::{Job, JobRun, Shared},
     memalloc,
@@ -60,8 +61,10 @@ pub(super) enum Way {
 pub(super) enum Next {
     /// Send the next data off.
     Send,
-    /// The data of the round is there (or failed): change the index.
-    Insert,
+    /// Put into the index what is left of the round.
+    Index,
+    /// Make the journal durable.
+    Flush,
 }
 
 /// A piece of a write that has its place in the cache.
@@ -83,6 +86,8 @@ pub(super) struct WriteReq {
     pub(super) next: Next,
     /// The pieces of the round in flight.
     pub(super) round: [Option<Placed>; ROUND],
+    /// Keys that have to wait for the index.
+    pub(super) rest: Option<insert::Rest>,
     /// Sector up to which the round goes.
     pub(super) round_end: u32,
     /// There was no space: the rest of a writethrough is to be erased from the cache.
@@ -137,6 +142,7 @@ pub(super) fn submit(stay: Stay, user: UserBio, bypass: bool) {
         way,
         next: Next::Send,
         round: [const { None }; ROUND],
+        rest: None,
         round_end: 0,
         no_space: false,
         backing_sent: false,
@@ -197,8 +203,34 @@ impl JobRun for WriteReq {
         let _noio = memalloc::noio();
         match job.next {
             Next::Send => send(job, true),
-            Next::Insert => insert::insert(job),
+            Next::Index => insert::insert_rest(job),
+            Next::Flush => insert::flush(job),
         }
+    }
+}
+
+impl BatchRun for WriteReq {
+    fn batches(&self) -> &Batches<Self> {
+        &self.stay.att.set.writes.0
+    }
+
+    fn run_batch(ready: Ready<Self>) {
+        let _noio = memalloc::noio();
+        insert::insert(ready);
+    }
+}
+
+/// The writes of a cache set whose data is there (or failed): the index is to be changed.
+pub(crate) struct WriteBatches(Batches<WriteReq>);
+
+impl WriteBatches {
+    /// No writes. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self(Batches::new()?))
     }
 }
 
@@ -213,14 +245,12 @@ pub(super) fn send(mut job: Job<WriteReq>, wait: bool) {
                     return job.queue();
                 }
                 if job.way == Way::Back {
-                    job.error.record(Status::from(e));
-                    return insert::finish(job);
+                    return insert::fail(job, e);
                 }
                 job.way = Way::Bypass;
             }
         }
     }
-    job.next = Next::Insert;
     let first = !core::mem::replace(&mut job.backing_sent, true);
     let req = job.share();
     req.send_placed();
@@ -351,10 +381,10 @@ impl WriteReq {
     }
 }
 
-/// Gives up one reference; the last one sends the write to the worker. Any context.
+/// Gives up one reference; the last one changes the index, or lets a worker do it. Any context.
 fn release(req: Shared<WriteReq>) {
-    if let Some(job) = req.release() {
-        job.queue();
+    if let Some(Err(job)) = req.release().map(insert::insert_now) {
+        job.batch();
     }
 }
 

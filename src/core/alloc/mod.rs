@@ -4,8 +4,10 @@
 //!
 //! C: `alloc.c`, `util.h`, `priority_stats` in `sysfs.c`.
 
+mod chains;
 pub mod fifo;
 pub mod heap;
+pub mod open;
 pub mod prio;
 pub mod quantiles;
 pub mod sort;
