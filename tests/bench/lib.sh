@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 # Parts of the guest of scripts/bench: a measured fio job, and a device that comes and goes.
 
 # The smaller the cache, the fewer buckets C keeps ready; writes that find none are not cached.
