@@ -4,6 +4,8 @@
 //!
 //! C: `alloc.c`, `util.h`, `priority_stats` in `sysfs.c`.
 
+pub mod age;
+pub mod bucket;
 pub mod fifo;
 pub mod heap;
 pub mod prio;
