@@ -5,6 +5,8 @@
 //! C: `alloc.c`, `util.h`, `priority_stats` in `sysfs.c`.
 
 mod chains;
+pub mod age;
+pub mod bucket;
 pub mod fifo;
 pub mod heap;
 pub mod open;
