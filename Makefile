@@ -4,7 +4,9 @@
 #   sudo make install
 # For developers: everything else happens in the lab (scripts/lab), which makes itself on first use.
 #   make demo     the module at work in a guest, with a picture
-#   make test     the whole suite
+#   make test     the whole suite; with a slice of the next if its kernel is there
+#   make debug-lane   the suite on a kernel with KASAN, lockdep, kmemleak, KUnit, ...: built on first use
+#   make soak     the long runs on that kernel: hundreds of detaches and set failures, ten minutes of everything at once
 #   make sim      the controller on simulated disks: figures and plots
 #   make bench    instructions per request beside those of the C driver (PROFILE=ROW: by function)
 #   make check    the part without a guest: format, lints, house rules, host tests
@@ -13,7 +15,7 @@
 KDIR ?= /lib/modules/$(shell uname -r)/build
 KERNEL ?= 7.2
 
-.PHONY: modules install clean check test demo sim bench lab-modules kdir
+.PHONY: modules install clean check test debug-lane soak demo sim bench lab-modules kdir
 
 modules clean:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $@
@@ -34,6 +36,13 @@ check:
 
 test: check
 	scripts/run-tests
+	scripts/debug-lane --slice
+
+debug-lane:
+	scripts/debug-lane
+
+soak:
+	scripts/soak
 
 # A guest that shows the driver at work, and a picture of it in demo/.
 demo:
