@@ -60,14 +60,13 @@ pub(crate) fn now_us() -> u32 {
 impl CacheSet {
     /// The size in sectors from which on requests should bypass a congested cache; 0 = not congested.
     pub(crate) fn congested_sectors(&self) -> u32 {
-        congested::limit(&CongestedInput {
+        let input = CongestedInput {
             read_threshold_us: self.tun.congested_read_threshold_us.get(),
             write_threshold_us: self.tun.congested_write_threshold_us.get(),
-            now_us: now_us(),
             last_us: self.congestion.last_us.get(),
             congested: self.congestion.level.load(Relaxed),
-            random: num::low_u32(random::u64()),
-        })
+        };
+        congested::limit(&input, now_us, || num::low_u32(random::u64()))
     }
 
     /// Accounts for a data I/O to the cache that was submitted at `submit_us` and has ended: how long it took

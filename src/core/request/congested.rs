@@ -22,14 +22,10 @@ pub struct CongestedInput {
     pub read_threshold_us: u32,
     /// `congested_write_threshold_us`, 0 = off.
     pub write_threshold_us: u32,
-    /// Now, by [`clock_us`].
-    pub now_us: u32,
     /// When the last slow request ended, by [`clock_us`].
     pub last_us: u32,
     /// The counter.
     pub congested: i32,
-    /// Any random number: the limit varies a little.
-    pub random: u32,
 }
 
 /// What the end of a request does to the counter.
@@ -57,11 +53,19 @@ fn fract_exp_two(x: u32, bits: u32) -> u32 {
 
 /// The length of a stream, in sectors, from which on it bypasses the cache; 0 if the cache is not
 /// congested.
-pub fn limit(input: &CongestedInput) -> u32 {
-    if input.read_threshold_us == 0 && input.write_threshold_us == 0 {
+///
+/// `now_us` gives the time by [`clock_us`], `random` any random number, by which the limit varies a little. Neither is
+/// asked for while the cache is not congested: random numbers are dear.
+pub fn limit(
+    input: &CongestedInput,
+    now_us: impl FnOnce() -> u32,
+    random: impl FnOnce() -> u32,
+) -> u32 {
+    let off = input.read_threshold_us == 0 && input.write_threshold_us == 0;
+    if off || input.congested >= 0 {
         return 0;
     }
-    let recovered = input.now_us.wrapping_sub(input.last_us) / 1024;
+    let recovered = now_us().wrapping_sub(input.last_us) / 1024;
     // Below 2^22, so that the sum of both cannot overflow for any counter that `account` makes.
     let recovered = i32::try_from(recovered).unwrap_or(i32::MAX);
     let level = input.congested.saturating_add(recovered);
@@ -73,7 +77,7 @@ pub fn limit(input: &CongestedInput) -> u32 {
         0 => 0,
         x => fract_exp_two(x, FRACTION_BITS),
     };
-    sectors.saturating_sub(input.random.count_ones()).max(1)
+    sectors.saturating_sub(random().count_ones()).max(1)
 }
 
 /// What a request that was submitted at `submit_us` and ends at `now_us` does to the counter.
@@ -114,84 +118,49 @@ mod tests {
     const INPUT: CongestedInput = CongestedInput {
         read_threshold_us: 2000,
         write_threshold_us: 20000,
-        now_us: 10,
         last_us: 10,
         congested: -1,
-        random: 0,
     };
+
+    /// The limit at a level of congestion, just after a slow request.
+    fn at_level(congested: i32, random: u32) -> u32 {
+        limit(&CongestedInput { congested, ..INPUT }, || 10, || random)
+    }
 
     #[test]
     fn limits() {
-        assert_eq!(
-            limit(&CongestedInput {
-                congested: 0,
-                ..INPUT
-            }),
-            0
-        );
         // 1023: exponent 15, mantissa 1.fc.
-        assert_eq!(limit(&INPUT), (127 << 15) >> 6);
-        assert_eq!(
-            limit(&CongestedInput { random: 7, ..INPUT }),
-            ((127 << 15) >> 6) - 3
-        );
-        assert_eq!(
-            limit(&CongestedInput {
-                congested: -1023,
-                ..INPUT
-            }),
-            1
-        );
-        assert_eq!(
-            limit(&CongestedInput {
-                congested: -1024,
-                ..INPUT
-            }),
-            1
-        );
-        assert_eq!(
-            limit(&CongestedInput {
-                congested: i32::MIN,
-                ..INPUT
-            }),
-            1
-        );
-        assert_eq!(
-            limit(&CongestedInput {
-                congested: -960,
-                ..INPUT
-            }),
-            2
-        );
-        assert_eq!(
-            limit(&CongestedInput {
-                congested: -960,
-                random: u32::MAX,
-                ..INPUT
-            }),
-            1
-        );
+        assert_eq!(at_level(-1, 0), (127 << 15) >> 6);
+        assert_eq!(at_level(-1, 7), ((127 << 15) >> 6) - 3);
+        assert_eq!(at_level(-960, 0), 2);
+        assert_eq!(at_level(-960, u32::MAX), 1);
+        for most in [-1023, -1024, i32::MIN] {
+            assert_eq!(at_level(most, 0), 1);
+        }
         // One tick of recovery per 1024 us, across the wrap of the clock.
         let late = CongestedInput {
             congested: -5,
             last_us: 0u32.wrapping_sub(4 * 1024),
-            now_us: 0,
             ..INPUT
         };
-        assert_eq!(limit(&late), (127 << 15) >> 6);
-        assert_eq!(
-            limit(&CongestedInput {
-                now_us: 1024,
-                ..late
-            }),
-            0
-        );
+        assert_eq!(limit(&late, || 0, || 0), (127 << 15) >> 6);
+        assert_eq!(limit(&late, || 1024, || 0), 0);
+    }
+
+    #[test]
+    fn asks_only_if_congested() {
+        let asked = || -> u32 { panic!("not congested") };
+        let free = CongestedInput {
+            congested: 0,
+            ..INPUT
+        };
+        assert_eq!(limit(&free, asked, asked), 0);
         let off = CongestedInput {
             read_threshold_us: 0,
             write_threshold_us: 0,
             ..INPUT
         };
-        assert_eq!(limit(&off), 0);
+        assert_eq!(limit(&off, asked, asked), 0);
     }
 
     #[test]

@@ -157,9 +157,9 @@ proptest! {
     #[test]
     fn nothing_panics(a in any::<[u32; 6]>(), b in any::<[u64; 6]>(), c in any::<i32>(), p in any::<Vec<u16>>()) {
         let input = CongestedInput {
-            read_threshold_us: a[0], write_threshold_us: a[1], now_us: a[2], last_us: a[3], congested: c, random: a[4],
+            read_threshold_us: a[0], write_threshold_us: a[1], last_us: a[3], congested: c,
         };
-        let _ = limit(&input);
+        let _ = limit(&input, || a[2], || a[4]);
         let adjust = account(a[0], a[1], a[2], c.clamp(-1024, 0));
         prop_assert!((-1024..=0).contains(&(c.clamp(-1024, 0) + adjust.delta)));
         let mut recent = RecentIo::new();
