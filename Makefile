@@ -6,13 +6,14 @@
 #   make demo     the module at work in a guest, with a picture
 #   make test     the whole suite
 #   make sim      the controller on simulated disks: figures and plots
+#   make controller-guest   the controller in a guest, with default settings: ten minutes of its time with each law
 #   make check    the part without a guest: format, lints, house rules, host tests
 #   make lab-modules [KERNEL=7.3]   the module, built without a warning against a stock Debian kernel
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 KERNEL ?= 7.2
 
-.PHONY: modules install clean check test demo sim lab-modules kdir
+.PHONY: modules install clean check test demo sim controller-guest lab-modules kdir
 
 modules clean:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $@
@@ -41,3 +42,8 @@ demo:
 # The controller of the writeback rate on simulated disks, beside C's: figures, and plots in sim/.
 sim:
 	scripts/sim
+
+# The same in guests, C's driver and this one, compared with the simulation: figures, and plots in controller-guest/. Ten
+# minutes.
+controller-guest:
+	CONTROLLER_OUT=$(CURDIR)/controller-guest scripts/run-tests -j1 -v controller_long
