@@ -9,13 +9,14 @@
 #   make soak     the long runs on that kernel: hundreds of detaches and set failures, ten minutes of everything at once
 #   make sim      the controller on simulated disks: figures and plots
 #   make bench    instructions per request beside those of the C driver (PROFILE=ROW: by function)
+#   make controller-guest   the controller in a guest, with default settings: ten minutes of its time with each law
 #   make check    the part without a guest: format, lints, house rules, host tests
 #   make lab-modules [KERNEL=7.3]   the module, built without a warning against a stock Debian kernel
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 KERNEL ?= 7.2
 
-.PHONY: modules install clean check test debug-lane soak demo sim bench lab-modules kdir
+.PHONY: modules install clean check test debug-lane soak demo sim controller-guest bench lab-modules kdir
 
 modules clean:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $@
@@ -55,3 +56,8 @@ sim:
 # Instructions per request beside those of the C driver; PROFILE=ROW: where a row's instructions are. Files go to bench/.
 bench:
 	scripts/bench $(if $(PROFILE),--profile $(PROFILE))
+
+# The same in guests, C's driver and this one, compared with the simulation: figures, and plots in controller-guest/. Ten
+# minutes.
+controller-guest:
+	CONTROLLER_OUT=$(CURDIR)/controller-guest scripts/run-tests -j1 -v controller_long

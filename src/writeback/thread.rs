@@ -49,6 +49,7 @@ pub(super) fn main(att: &Attachment) {
             return;
         }
     }
+    att.drain();
     if att.set.io_disabled() && !should_stop() {
         // Whoever retires the set decides about the device first.
         if att.wb.wake.wait_until_or_stop(|| att.detaching.get()) {
@@ -80,6 +81,10 @@ impl Scanner<'_> {
                 || att.detaching.get()
                 || (att.wb.has_dirty.get() && att.dev.tun.writeback_running.get())
         };
+        if !ready() {
+            // What is on its way comes to its end before the thread sleeps.
+            att.drain();
+        }
         att.wb.wake.wait_until_or_stop(ready) && !self.over()
     }
 
@@ -96,10 +101,11 @@ impl Scanner<'_> {
             }
             Scan::Found { all: whole } => {
                 all = whole;
-                self.att.write_back()
+                self.att.write_back(all)
             }
         };
         if !ok {
+            self.att.drain();
             self.back_off();
             return false;
         }
@@ -114,12 +120,12 @@ impl Scanner<'_> {
     fn scan(&mut self) -> Scan {
         let att = self.att;
         let _exclusive = att.wb.lock.exclusive();
-        att.wb.keybuf.reset_range();
+        att.wb.keybuf.begin_scan();
         let all = match self.refill() {
             Ok(all) => all,
             Err(_) => return Scan::Failed,
         };
-        if !all || !att.wb.keybuf.is_empty() {
+        if !all || !att.wb.keybuf.found_nothing() {
             return Scan::Found { all };
         }
         if self.over() {

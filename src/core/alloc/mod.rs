@@ -4,9 +4,9 @@
 //!
 //! C: `alloc.c`, `util.h`, `priority_stats` in `sysfs.c`.
 
-mod chains;
 pub mod age;
 pub mod bucket;
+mod chains;
 pub mod fifo;
 pub mod heap;
 pub mod open;
