@@ -62,6 +62,17 @@ enum Next {
     Written,
 }
 
+/// How the writeback of a list of keys ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    /// All are through.
+    All,
+    /// `writeback_running` was cleared meanwhile (C goes on to the end of the list).
+    Some,
+    /// Some could not be read or written.
+    Failed,
+}
+
 /// A key on its way.
 pub(crate) struct DirtyReq {
     key: Key,
@@ -150,10 +161,15 @@ impl Order {
 }
 
 impl Attachment {
-    /// Writes back all keys of the list; false if there were errors. The writeback thread; waits for all its I/O.
-    pub(super) fn write_back(&self) -> bool {
+    /// Writes back all keys of the list, or as many as it may. The writeback thread; waits for all its I/O.
+    pub(super) fn write_back(&self) -> Written {
+        let mut end = Written::All;
         self.wb.flow.errors.put(0);
         while !should_stop() && !self.set.io_disabled() && self.wb.flow.errors.get() == 0 {
+            if !self.wants_writeback() {
+                end = Written::Some;
+                break;
+            }
             let Some(sectors) = self.start_pass() else {
                 break;
             };
@@ -164,7 +180,15 @@ impl Attachment {
             .wake
             .wait_until(|| self.wb.flow.in_flight.get() == 0);
         self.settle();
-        self.wb.flow.errors.get() == 0
+        if self.wb.flow.errors.get() != 0 {
+            end = Written::Failed;
+        }
+        end
+    }
+
+    /// Whether writeback shall go on: `writeback_running`, which a detach does not look at. Any context.
+    fn wants_writeback(&self) -> bool {
+        self.detaching.get() || self.dev.tun.writeback_running.get()
     }
 
     /// Starts a few keys that follow on each other; gives their sectors, or `None` if there is no key.
@@ -191,7 +215,7 @@ impl Attachment {
             self.settle();
         }
         let mut delay = self.writeback_delay(sectors);
-        while delay != 0 && !should_stop() && !self.set.io_disabled() {
+        while delay != 0 && !should_stop() && !self.set.io_disabled() && self.wants_writeback() {
             self.wb.sleep(delay, || self.set.io_disabled());
             delay = self.writeback_delay(0);
         }
