@@ -5,6 +5,7 @@
 # For developers: everything else happens in the lab (scripts/lab), which makes itself on first use.
 #   make demo     the module at work in a guest, with a picture
 #   make test     the whole suite
+#   make faults   the faults of the C driver, provoked with both drivers; makes the table in README.md
 #   make sim      the controller on simulated disks: figures and plots
 #   make check    the part without a guest: format, lints, house rules, host tests
 #   make lab-modules [KERNEL=7.3]   the module, built without a warning against a stock Debian kernel
@@ -12,7 +13,7 @@
 KDIR ?= /lib/modules/$(shell uname -r)/build
 KERNEL ?= 7.2
 
-.PHONY: modules install clean check test demo sim lab-modules kdir
+.PHONY: modules install clean check test demo faults sim lab-modules kdir
 
 modules clean:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $@
@@ -37,6 +38,10 @@ test: check
 # A guest that shows the driver at work, and a picture of it in demo/.
 demo:
 	scripts/demo
+
+# Half an hour: with C each fault has a guest of its own.
+faults:
+	scripts/faults
 
 # The controller of the writeback rate on simulated disks, beside C's: figures, and plots in sim/.
 sim:
