@@ -63,6 +63,17 @@ enum Next {
     Written,
 }
 
+/// How the writeback of a list of keys ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    /// All are through.
+    All,
+    /// `writeback_running` was cleared meanwhile (C goes on to the end of the list).
+    Some,
+    /// Some could not be read or written.
+    Failed,
+}
+
 /// A key on its way.
 pub(crate) struct DirtyReq {
     key: Key,
@@ -132,23 +143,35 @@ impl Flow {
 }
 
 impl Attachment {
-    /// Writes back the keys of the list; false if there were errors. With `all` it waits for the end of all its I/O, else
-    /// the next scan may begin meanwhile. The writeback thread.
-    pub(super) fn write_back(&self, all: bool) -> bool {
+    /// Writes back the keys of the list, or as many as it may. With `all` it waits for the end of all its I/O, else the next
+    /// scan may begin meanwhile. The writeback thread.
+    pub(super) fn write_back(&self, all: bool) -> Written {
         let flow = &self.wb.flow;
         let over = || should_stop() || self.set.io_disabled() || flow.errors.get() != 0;
+        let mut end = Written::All;
         while !over() {
+            if !self.wants_writeback() {
+                end = Written::Some;
+                break;
+            }
             let Some(sectors) = self.start_pass() else {
                 break;
             };
             self.limit(sectors);
         }
-        if all || over() || !self.wb.keybuf.is_roomy() {
+        if all || end == Written::Some || over() || !self.wb.keybuf.is_roomy() {
             self.drain();
         }
-        let errors = flow.errors.get();
+        if flow.errors.get() != 0 {
+            end = Written::Failed;
+        }
         flow.errors.put(0);
-        errors == 0
+        end
+    }
+
+    /// Whether writeback shall go on: `writeback_running`, which a detach does not look at. Any context.
+    fn wants_writeback(&self) -> bool {
+        self.detaching.get() || self.dev.tun.writeback_running.get()
     }
 
     /// Waits for the end of all I/O, and makes what is written clean; the list is empty then. The writeback thread.
@@ -187,7 +210,7 @@ impl Attachment {
         if delay != 0 {
             self.wb.flow.window.lock().interrupted();
         }
-        while delay != 0 && !should_stop() && !self.set.io_disabled() {
+        while delay != 0 && !should_stop() && !self.set.io_disabled() && self.wants_writeback() {
             self.wb.sleep(delay, || self.set.io_disabled());
             delay = self.writeback_delay(0);
         }

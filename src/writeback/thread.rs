@@ -6,6 +6,7 @@
 
 use super::{
     count::MAX_SECTOR,
+    io::Written,
     keybuf::Offered, //
 };
 use crate::attach::Attachment;
@@ -90,27 +91,19 @@ impl Scanner<'_> {
 
     /// One scan and the writeback of what it found; true if the thread is through.
     fn round(&mut self) -> bool {
-        let scan = self.scan();
-        let mut all = false;
-        let ok = match scan {
+        let (all, written) = match self.scan() {
             Scan::Detached => return true,
-            Scan::Failed => false,
-            Scan::Clean => {
-                all = true;
-                true
-            }
-            Scan::Found { all: whole } => {
-                all = whole;
-                self.att.write_back(all)
-            }
+            Scan::Failed => (false, Written::Failed),
+            Scan::Clean => (true, Written::All),
+            Scan::Found { all } => (all, self.att.write_back(all)),
         };
-        if !ok {
+        if written == Written::Failed {
             self.att.drain();
             self.back_off();
             return false;
         }
         self.backoff.reset();
-        if all {
+        if all && written == Written::All {
             self.pause();
         }
         false
@@ -235,14 +228,20 @@ impl Scanner<'_> {
         att.dev.rate.reset();
     }
 
-    /// Waits after errors, longer and longer, instead of trying in a loop.
+    /// Waits after errors, longer and longer, instead of trying in a loop. Whoever asks for a detach meanwhile, or
+    /// changes a setting, gets the next try at once.
     fn back_off(&mut self) {
+        let att = self.att;
+        if self.over() {
+            return;
+        }
         let ms = self.backoff.next_ms();
-        let stopping = || self.att.set.io_disabled();
-        let jiffies = time::msecs_to_jiffies(ms);
-        self.att
-            .wb
-            .wake
-            .wait_until_or_stop_timeout(stopping, jiffies);
+        pr_warn!(
+            "{}: dirty data could not be written back, trying again in {} ms\n",
+            att.dev.name,
+            ms
+        );
+        att.wb
+            .sleep(time::msecs_to_jiffies(ms), || att.set.io_disabled());
     }
 }
