@@ -93,7 +93,8 @@ fn users(word: u64) -> u64 {
     word & !CLOSED
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::macros::kunit_tests(bcache_gate))]
 mod tests {
     use super::*;
     use core::sync::atomic::AtomicU64;

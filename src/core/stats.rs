@@ -237,7 +237,8 @@ impl Accounting {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::macros::kunit_tests(bcache_stats))]
 mod tests {
     use super::*;
     use core::sync::atomic::AtomicU64;

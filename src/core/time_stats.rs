@@ -93,7 +93,8 @@ impl TimeStats {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::macros::kunit_tests(bcache_time_stats))]
 mod tests {
     use super::*;
 

@@ -135,7 +135,8 @@ fn queue_size(wanted: u64) -> Option<usize> {
     usize::try_from(size).ok()
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::macros::kunit_tests(bcache_prio))]
 mod tests {
     use super::*;
 

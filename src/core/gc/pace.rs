@@ -61,7 +61,8 @@ pub fn take_after_writeback(flags: u8) -> Option<u8> {
     (flags == AUTO_GC_ENABLED | AUTO_GC_WANTED).then_some(AUTO_GC_ENABLED)
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::macros::kunit_tests(bcache_pace))]
 mod tests {
     use super::*;
 

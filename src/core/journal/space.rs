@@ -144,13 +144,15 @@ impl<S: DerefMut<Target = [u64]>> Space<S> {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::macros::kunit_tests(bcache_space))]
 mod tests {
     use super::*;
 
     #[test]
     fn fresh_ring_starts_in_the_second_bucket() {
-        let mut s = Space::new(vec![0; 4], 8);
+        let mut ring = [0; 4];
+        let mut s = Space::new(&mut ring[..], 8);
         assert_eq!(s.free_buckets(), 3);
         assert!(s.take(1, 1).is_none());
         assert!(s.advance(false));
@@ -161,7 +163,8 @@ mod tests {
 
     #[test]
     fn reserve_is_for_urgent_entries() {
-        let mut s = Space::new(vec![0; 4], 1);
+        let mut ring = [0; 4];
+        let mut s = Space::new(&mut ring[..], 1);
         s.keep_reserve();
         for seq in 1..=2 {
             assert!(s.advance(false));
@@ -183,7 +186,8 @@ mod tests {
 
     #[test]
     fn after_a_scan_everything_is_needed() {
-        let mut s = Space::new(vec![9, 12, 3, 6], 4);
+        let mut ring = [9, 12, 3, 6];
+        let mut s = Space::new(&mut ring[..], 4);
         s.after_scan();
         assert_eq!(s.free_buckets(), 0);
         s.reclaim(7);
@@ -194,7 +198,8 @@ mod tests {
 
     #[test]
     fn entries_of_the_round_before_do_not_hide_the_newest() {
-        let mut s = Space::new(vec![0; 3], 4);
+        let mut ring = [0; 3];
+        let mut s = Space::new(&mut ring[..], 4);
         for (bucket, seq) in [(0, 12), (1, 17), (1, 9), (2, 7)] {
             s.raise_seq(bucket, seq);
         }
@@ -209,9 +214,10 @@ mod tests {
     #[test]
     fn never_overwrites_what_is_needed() {
         // One block per bucket, entries are needed until `seq - 2`.
-        let mut s = Space::new(vec![0; 5], 1);
+        let mut ring = [0; 5];
+        let mut s = Space::new(&mut ring[..], 1);
         s.keep_reserve();
-        let mut on_disk = vec![0u64; 5];
+        let mut on_disk = [0u64; 5];
         for seq in 1u64..200 {
             let needed = seq.saturating_sub(2);
             s.reclaim(needed);
@@ -224,7 +230,8 @@ mod tests {
 
     #[test]
     fn empty_ring_does_nothing() {
-        let mut s = Space::new(vec![], 4);
+        let mut ring = [];
+        let mut s = Space::new(&mut ring[..], 4);
         s.after_scan();
         s.keep_reserve();
         assert!(!s.advance(true));

@@ -124,7 +124,8 @@ pub fn must_wake_gc(reason: Reason, bdev_clean: bool, gc_mark_valid: bool) -> bo
     reason == Reason::CacheFull && bdev_clean && gc_mark_valid
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::macros::kunit_tests(bcache_bypass))]
 mod tests {
     use super::*;
 

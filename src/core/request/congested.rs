@@ -111,7 +111,8 @@ pub fn account(threshold_us: u32, now_us: u32, submit_us: u32, congested: i32) -
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::macros::kunit_tests(bcache_congested))]
 mod tests {
     use super::*;
 

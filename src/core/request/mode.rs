@@ -46,7 +46,8 @@ pub fn should_writeback(input: &WritebackInput, stripe_dirty: impl FnOnce() -> b
     !input.would_skip && (input.sync || input.meta || input.in_use <= input.cutoff)
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::macros::kunit_tests(bcache_mode))]
 mod tests {
     use super::*;
 

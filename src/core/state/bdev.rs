@@ -62,7 +62,8 @@ pub fn attach_as(state: BdevState, has_slot: bool) -> AttachAs {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::macros::kunit_tests(bcache_bdev))]
 mod tests {
     use super::{BdevEvent::*, *};
 
@@ -82,7 +83,7 @@ mod tests {
             (AttachNew, BdevState::Clean),
         ] {
             state = next(state, event).unwrap();
-            assert_eq!(state, want, "{event:?}");
+            assert_eq!((event, state), (event, want));
         }
     }
 
@@ -110,7 +111,10 @@ mod tests {
                     AttachAs::Known => AttachKnown,
                     AttachAs::Refused => continue,
                 };
-                assert!(next(state, event).is_some(), "{state:?} {has_slot}");
+                assert_eq!(
+                    (state, has_slot, next(state, event).is_some()),
+                    (state, has_slot, true)
+                );
             }
         }
         assert_eq!(attach_as(Dirty, false), AttachAs::Refused);

@@ -100,14 +100,18 @@ pub fn set_step(seen: SetSeen) -> Option<SetStep> {
     (!seen.has_devices && !seen.finishing).then_some(SetStep::Finish)
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::macros::kunit_tests(bcache_ends))]
 mod tests {
-    use super::{AttachmentSeen::*, *};
+    use super::{
+        AttachmentSeen::{Attached, Detaching, Through},
+        *, //
+    };
 
     const BOOLS: [bool; 2] = [false, true];
 
     fn devices() -> impl Iterator<Item = DeviceSeen> {
-        let attachments = [None, Attached, Detaching, Through];
+        let attachments = [AttachmentSeen::None, Attached, Detaching, Through];
         (0..32).map(move |n: usize| DeviceSeen {
             stopped: n & 1 != 0,
             open: n & 2 != 0,
@@ -129,15 +133,19 @@ mod tests {
     #[test]
     fn a_device_is_freed_only_when_stopped_closed_and_not_detaching() {
         for seen in devices() {
-            let may = seen.stopped && !seen.open && matches!(seen.attachment, None | Attached);
+            let may = seen.stopped
+                && !seen.open
+                && matches!(seen.attachment, AttachmentSeen::None | Attached);
             let step = device_step(seen);
             assert_eq!(
-                step == Some(DeviceStep::Free),
-                may && !seen.freeing,
-                "{seen:?}"
+                (seen, step == Some(DeviceStep::Free)),
+                (seen, may && !seen.freeing)
             );
             let through = seen.attachment == Through && !seen.freeing;
-            assert_eq!(step == Some(DeviceStep::FinishDetach), through, "{seen:?}");
+            assert_eq!(
+                (seen, step == Some(DeviceStep::FinishDetach)),
+                (seen, through)
+            );
         }
     }
 
@@ -151,16 +159,16 @@ mod tests {
                         freeing: true,
                         ..seen
                     };
-                    assert_eq!(device_step(begun), Option::None);
+                    assert_eq!(device_step(begun), None);
                 }
                 Some(DeviceStep::FinishDetach) => {
                     let begun = DeviceSeen {
                         attachment: Detaching,
                         ..seen
                     };
-                    assert_eq!(device_step(begun), Option::None);
+                    assert_eq!(device_step(begun), None);
                 }
-                Option::None => (),
+                None => (),
             }
         }
         for seen in sets() {
@@ -174,9 +182,9 @@ mod tests {
                     finishing: true,
                     ..seen
                 },
-                Option::None => continue,
+                None => continue,
             };
-            assert_ne!(set_step(begun), set_step(seen), "{seen:?}");
+            assert!(set_step(begun) != set_step(seen));
         }
     }
 

@@ -166,7 +166,8 @@ fn power_of(c: u8) -> Option<u32> {
     })
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::macros::kunit_tests(bcache_number))]
 mod tests {
     use super::{ParseError::*, *};
 
@@ -192,7 +193,7 @@ mod tests {
             (b"4M", Err(Invalid)),
             (b"0x10", Err(Invalid)),
         ] {
-            assert_eq!(parse_u64(text), want, "{text:?}");
+            assert_eq!((text, parse_u64(text)), (text, want));
         }
     }
 
@@ -243,7 +244,7 @@ mod tests {
             (b"+1", Err(Invalid)),
             (b"1x", Err(Invalid)),
         ] {
-            assert_eq!(parse_size(text), want, "{text:?}");
+            assert_eq!((text, parse_size(text)), (text, want));
         }
     }
 }

@@ -38,7 +38,8 @@ pub fn parse_set_uuid(buf: &[u8]) -> Option<[u8; 16]> {
     (seen >= ENOUGH).then_some(uuid)
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::macros::kunit_tests(bcache_uuid))]
 mod tests {
     use super::*;
 

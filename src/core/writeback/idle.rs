@@ -84,7 +84,8 @@ impl<W: Word> Idle<W> {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::macros::kunit_tests(bcache_idle))]
 mod tests {
     use super::*;
     use core::sync::atomic::AtomicU64;

@@ -96,7 +96,8 @@ fn smooth(old: i64, new: i64) -> i64 {
     old.saturating_add(new) / 2
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::macros::kunit_tests(bcache_inflow))]
 mod tests {
     use super::*;
 

@@ -211,3 +211,75 @@ pub(super) fn clamp_rate(sum: i64, minimum: u32, maximum: u32) -> u32 {
     // In 1..=i32::MAX by the clamps above.
     u32::try_from(rate).unwrap_or(1)
 }
+
+/// A few rows of the vectors in `tests/model`, which also run in the kernel.
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::macros::kunit_tests(bcache_pi))]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1 << 50;
+
+    /// 200 GiB of cache of which 10 percent may be dirty, one device, the thread keeps up.
+    const INPUT: PiInput = PiInput {
+        nbuckets: 204_800,
+        bucket_sectors: 1024,
+        flash_dirty: 0,
+        bdev_sectors: 1_000_000_000,
+        cached_dev_sectors: 1_000_000_000,
+        percent: 10,
+        dirty: 30_000_000,
+        avail_buckets: 180_000,
+        in_use: 12,
+        consider_fragment: true,
+        update_seconds: 5,
+        p_inverse: 40,
+        i_inverse: 10_000,
+        fp_low: 1,
+        fp_mid: 10,
+        fp_high: 1000,
+        minimum: 8,
+        now_ns: NOW,
+        next_ns: NOW + 5_000_000,
+        old_rate: 1024,
+    };
+
+    fn rate(change: impl FnOnce(&mut PiInput)) -> (i64, u32) {
+        let mut input = INPUT;
+        change(&mut input);
+        let out = step(&mut PiState::default(), &input);
+        (out.proportional, out.rate)
+    }
+
+    #[test]
+    fn as_in_c() {
+        let mut state = PiState::default();
+        let out = step(&mut state, &INPUT);
+        assert_eq!((out.target, out.error), (20_971_520, 9_028_480));
+        assert_eq!((out.proportional, state.integral), (225_712, 45_142_400));
+        assert_eq!((out.rate, out.change), (230_226, 229_202));
+        assert_eq!(rate(|i| i.next_ns = NOW - 10_000_000), (225_712, 225_712));
+        assert_eq!(rate(|i| i.dirty = 1_000_000), (-499_288, 8));
+        let fragmented = |i: &mut PiInput| {
+            (i.dirty, i.avail_buckets, i.in_use) = (10_000_000, 61_440, 70);
+        };
+        assert_eq!(rate(fragmented), (414_000, 414_000));
+    }
+
+    #[test]
+    fn where_c_wraps() {
+        // C: the divisor becomes -1, and the rate 19971520.
+        let small = |i: &mut PiInput| (i.dirty, i.p_inverse) = (1_000_000, u32::MAX);
+        assert_eq!(rate(small), (0, 8));
+        // C: nearly 2^32.
+        let minimum = |i: &mut PiInput| (i.dirty, i.minimum) = (1_000_000, 3_000_000_000);
+        assert_eq!(rate(minimum).1, 0x7fff_ffff);
+        // Divisors of 0, no sectors at all.
+        let zeros = |i: &mut PiInput| {
+            (i.p_inverse, i.i_inverse, i.cached_dev_sectors, i.nbuckets) = (0, 0, 0, 0);
+        };
+        assert_eq!(rate(zeros), (30_000_000, 180_000_000));
+        let most = |i: &mut PiInput| (i.dirty, i.p_inverse) = (i64::MAX, 1);
+        assert_eq!(rate(most).1, RATE_MAX);
+    }
+}

@@ -75,7 +75,8 @@ impl RateLimiter {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::macros::kunit_tests(bcache_rate))]
 mod tests {
     use super::*;
 

@@ -294,3 +294,43 @@ impl<P: Platform> RateWork<P> {
             .wait_until(|| self.platform.locked(|s| !s.in_body));
     }
 }
+
+/// The table, row by row; what comes of it with several at work is loom's business.
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::macros::kunit_tests(bcache_ratework))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn life() {
+        let mut state = RateState::default();
+        assert!(!state.begin() && state.phase() == Phase::Idle);
+        assert_eq!(state.arm(), Arming::Queue);
+        assert_eq!(state.arm(), Arming::Already);
+        assert!(state.begin() && state.in_body() && !state.begin());
+        assert!(state.end(true) && state.phase() == Phase::Armed);
+        assert!(state.begin() && !state.end(false));
+        assert_eq!((state.phase(), state.arm()), (Phase::Idle, Arming::Queue));
+    }
+
+    #[test]
+    fn a_stop_is_for_good() {
+        for begun in [false, true] {
+            let mut state = RateState::default();
+            state.arm();
+            assert!(!begun || state.begin());
+            state.close();
+            assert_eq!((state.phase(), state.in_body()), (Phase::Stopping, begun));
+            assert_eq!(state.arm(), Arming::Refused);
+            assert!(!begun || !state.end(true));
+            assert!(!state.begin());
+            state.finish();
+            state.close();
+            assert_eq!(
+                (state.phase(), state.arm()),
+                (Phase::Stopped, Arming::Refused)
+            );
+            assert!(!state.begin() && !state.in_body());
+        }
+    }
+}

@@ -145,10 +145,10 @@ impl Iterator for Pieces {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::macros::kunit_tests(bcache_stripes))]
 mod tests {
     use super::*;
-    use std::vec::Vec;
 
     #[test]
     fn derivation() {
@@ -168,19 +168,12 @@ mod tests {
     #[test]
     fn pieces_of_odd_stripes() {
         let s = Stripes::derive(1 << 20, 192 << 10).unwrap();
-        let all: Vec<_> = s
-            .pieces(8440, 8448 + 16)
-            .map(|p| (p.stripe, p.sectors))
-            .collect();
-        assert_eq!(all, [(0, 8), (1, 8448), (2, 8)]);
+        let pieces = |at, sectors| s.pieces(at, sectors).map(|p| (p.stripe, p.sectors));
+        assert!(pieces(8440, 8448 + 16).eq([(0, 8), (1, 8448), (2, 8)]));
         assert_eq!(s.pieces(5, 0).count(), 0);
         // The tail of a range behind the last stripe is dropped.
         let end = s.start_of(s.count());
-        let tail: Vec<_> = s
-            .pieces(end - 1, 10)
-            .map(|p| (p.stripe, p.sectors))
-            .collect();
-        assert_eq!(tail, [(124, 1)]);
+        assert!(pieces(end - 1, 10).eq([(124, 1)]));
         assert_eq!(s.stripe_of(u64::MAX), None);
         assert_eq!(s.pieces(u64::MAX, u64::MAX).count(), 0);
         assert!(s.is_full(8448) && !s.is_full(-8448) && !s.is_full(8447));

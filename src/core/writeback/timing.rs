@@ -38,7 +38,8 @@ impl Backoff {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::macros::kunit_tests(bcache_timing))]
 mod tests {
     use super::*;
 
@@ -56,7 +57,7 @@ mod tests {
     #[test]
     fn errors_are_tried_ever_more_slowly() {
         let mut backoff = Backoff::default();
-        let waits: std::vec::Vec<u32> = (0..9).map(|_| backoff.next_ms()).collect();
+        let waits: [u32; 9] = core::array::from_fn(|_| backoff.next_ms());
         assert_eq!(
             waits,
             [250, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]
