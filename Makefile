@@ -4,8 +4,11 @@
 #   sudo make install
 # For developers: everything else happens in the lab (scripts/lab), which makes itself on first use.
 #   make demo     the module at work in a guest, with a picture
-#   make test     the whole suite
+#   make test     the whole suite; with a slice of the next if its kernel is there
+#   make debug-lane   the suite on a kernel with KASAN, lockdep, kmemleak, KUnit, ...: built on first use
+#   make soak     the long runs on that kernel: hundreds of detaches and set failures, ten minutes of everything at once
 #   make sim      the controller on simulated disks: figures and plots
+#   make bench    instructions per request beside those of the C driver (PROFILE=ROW: by function)
 #   make controller-guest   the controller in a guest, with default settings: ten minutes of its time with each law
 #   make check    the part without a guest: format, lints, house rules, host tests
 #   make lab-modules [KERNEL=7.3]   the module, built without a warning against a stock Debian kernel
@@ -13,7 +16,7 @@
 KDIR ?= /lib/modules/$(shell uname -r)/build
 KERNEL ?= 7.2
 
-.PHONY: modules install clean check test demo sim controller-guest lab-modules kdir
+.PHONY: modules install clean check test debug-lane soak demo sim controller-guest bench lab-modules kdir
 
 modules clean:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $@
@@ -34,6 +37,13 @@ check:
 
 test: check
 	scripts/run-tests
+	scripts/debug-lane --slice
+
+debug-lane:
+	scripts/debug-lane
+
+soak:
+	scripts/soak
 
 # A guest that shows the driver at work, and a picture of it in demo/.
 demo:
@@ -42,6 +52,10 @@ demo:
 # The controller of the writeback rate on simulated disks, beside C's: figures, and plots in sim/.
 sim:
 	scripts/sim
+
+# Instructions per request beside those of the C driver; PROFILE=ROW: where a row's instructions are. Files go to bench/.
+bench:
+	scripts/bench $(if $(PROFILE),--profile $(PROFILE))
 
 # The same in guests, C's driver and this one, compared with the simulation: figures, and plots in controller-guest/. Ten
 # minutes.

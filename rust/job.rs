@@ -39,13 +39,14 @@ use kernel::{
     new_work,
     prelude::*,
     sync::Refcount,
+    types::Opaque, //
     workqueue::{
         HasWork,
         RawWorkItem,
         Work,
         WorkItem,
         WorkItemPointer, //
-    }, //
+    },
 };
 
 /// What a request does when its turn comes on a work queue.
@@ -128,6 +129,7 @@ impl<T: JobRun> Slot<T> {
         let (mem, pool) = (this.mem.cast::<Inner<T>>(), this.pool);
         let init = pin_init!(Inner {
             work <- new_work!("bcache_kernel::Job"),
+            node: Opaque::uninit(),
             refs: Refcount::new(1),
             pool,
             data <- data,
@@ -158,6 +160,8 @@ impl<T: JobRun> Drop for Slot<T> {
 struct Inner<T: JobRun> {
     #[pin]
     work: Work<Inner<T>>,
+    /// For the list of a batch, and only there initialised.
+    node: Opaque<bindings::llist_node>,
     refs: Refcount,
     pool: NonNull<Pool<T>>,
     data: T,
@@ -172,6 +176,25 @@ impl<T: JobRun> WorkItem for Inner<T> {
 
     fn run(this: Job<T>) {
         T::run(this);
+    }
+}
+
+/// The node of a request, for a list.
+fn node_of<T: JobRun>(inner: NonNull<Inner<T>>) -> NonNull<bindings::llist_node> {
+    // SAFETY: Requests are given out as valid pointers only; a field of one is not null.
+    unsafe { NonNull::new_unchecked((&raw mut (*inner.as_ptr()).node).cast()) }
+}
+
+/// The request of a node.
+///
+/// # Safety
+///
+/// The node is that of an `Inner<T>`.
+unsafe fn inner_of<T: JobRun>(node: NonNull<bindings::llist_node>) -> NonNull<Inner<T>> {
+    // SAFETY: By the caller's promise.
+    unsafe {
+        let inner = kernel::container_of!(Opaque::cast_from(node.as_ptr()), Inner<T>, node);
+        NonNull::new_unchecked(inner.cast_mut())
     }
 }
 
@@ -196,6 +219,22 @@ impl<T: JobRun> Job<T> {
         // in the queue. `queue_work_on` does not touch the queue any more once the item may run.
         let queue = unsafe { &*queue };
         queue.enqueue(self);
+    }
+
+    /// Gives the value up for a list; [`Job::from_node`] makes it again.
+    pub(crate) fn into_node(self) -> NonNull<bindings::llist_node> {
+        node_of(ManuallyDrop::new(self).0)
+    }
+
+    /// Makes a value again that was given up.
+    ///
+    /// # Safety
+    ///
+    /// `node` is from [`Job::into_node`] of the same `T`, is in no list any more, and this is the only new value.
+    pub(crate) unsafe fn from_node(node: NonNull<bindings::llist_node>) -> Self {
+        // SAFETY: By the caller's promise.
+        // INVARIANT: As before `into_node`.
+        Self(unsafe { inner_of(node) })
     }
 
     /// Makes the request shared, for the time its I/O is in flight.
@@ -291,6 +330,24 @@ impl<T: JobRun + Sync> Shared<T> {
         this.refs().set(1);
         // INVARIANT: Nobody else had a count. `dec_and_test` has ordered what they did before us.
         Some(Job(this.0))
+    }
+}
+
+impl<T: JobRun + Sync> Shared<T> {
+    /// Gives the value up for a list, in which the request may be only once; [`Shared::from_node`] makes it again.
+    pub(crate) fn into_node(self) -> NonNull<bindings::llist_node> {
+        node_of(ManuallyDrop::new(self).0)
+    }
+
+    /// Makes a value again that was given up.
+    ///
+    /// # Safety
+    ///
+    /// `node` is from [`Shared::into_node`] of the same `T`, is in no list any more, and this is the only new value.
+    pub(crate) unsafe fn from_node(node: NonNull<bindings::llist_node>) -> Self {
+        // SAFETY: By the caller's promise.
+        // INVARIANT: As before `into_node`.
+        Self(unsafe { inner_of(node) })
     }
 }
 

@@ -6,6 +6,7 @@
 //! would fit any block driver that stacks on other devices. `bindings` never leaves the crate.
 
 pub mod atomic;
+pub mod batch;
 pub(crate) mod bindings;
 pub mod block;
 pub mod crc64;

@@ -45,3 +45,10 @@ pub fn in_submit_bio() -> bool {
     // SAFETY: Reads a field of the current task.
     unsafe { bindings::in_submit_bio() }
 }
+
+/// True if locks may be tried for here, and what they guard changed: in a task, not in an interrupt, and with interrupts
+/// on. Says nothing of sleeping.
+pub fn may_try_locks() -> bool {
+    // SAFETY: Plain call.
+    unsafe { bindings::may_try_locks() }
+}

@@ -10,7 +10,7 @@
 //! 1. `Registry::inner` (register lock: lists, attach, detach, uuid slots)
 //! 2. `Attachment::wb.lock` (writeback lock, shared by writes in flight)
 //! 3. btree structure mutex, then `Leaf::io`, then `Leaf::state`
-//! 4. allocator mutex, open-bucket lock
+//! 4. `OpenBuckets::refill` (held while one writer waits for a bucket), allocator mutex, open-bucket lock
 //! 5. journal mutex
 //! 6. leaf locks: superblock mutexes, keybuf, device table, statistics
 
@@ -25,7 +25,11 @@ use crate::{
     prio::PrioState,
     recovery,
     registry::Registry,
-    request::Congestion,
+    request::{
+        Congestion,
+        Durable,
+        WriteBatches, //
+    },
     show::Shown,
     stats::Accounting,
     superblock::SbFile,
@@ -145,6 +149,10 @@ pub(crate) struct CacheSet {
     /// What the end of the set waits for.
     pub(crate) ending: Progress,
     /// Queue for request continuations (C: "bcache").
+    /// Requests that wait for the journal.
+    pub(crate) durable: Durable,
+    /// Writes that are ready for the index.
+    pub(crate) writes: WriteBatches,
     pub(crate) wq: Wq,
     /// Runs hits that have to wait for a request: those may need all of `wq`.
     pub(crate) hit_wq: Wq,
@@ -249,6 +257,8 @@ impl CacheSet {
                 congestion: Congestion::new(),
                 sysfs <- new_mutex!(None, "CacheSet::sysfs"),
                 ending: Progress::new(),
+                durable: Durable::new(),
+                writes: WriteBatches::new()?,
                 wq: Wq::new(c"bcache", true, false, 0)?,
                 hit_wq: Wq::new(c"bcache_hit", true, false, 0)?,
                 wait <- WaitQueue::new(),

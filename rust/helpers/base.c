@@ -75,6 +75,12 @@ void bch_helper_sleep_or_stop(long timeout)
 	__set_current_state(TASK_RUNNING);
 }
 
+/* A mutex has an owner, and its own lock does not keep interrupts out. */
+bool bch_helper_may_try_locks(void)
+{
+	return in_task() && !irqs_disabled();
+}
+
 bool bch_helper_in_submit_bio(void)
 {
 	return current->bio_list;
@@ -147,6 +153,33 @@ void bch_helper_init_delayed_work(struct delayed_work *work, work_func_t func)
 void bch_helper_init_rcu_work(struct rcu_work *work, work_func_t func)
 {
 	INIT_RCU_WORK(work, func);
+}
+
+bool bch_helper_llist_add(struct llist_node *node, struct llist_head *head)
+{
+	return llist_add(node, head);
+}
+
+/* All of the list, the oldest first. */
+struct llist_node *bch_helper_llist_take(struct llist_head *head)
+{
+	return llist_reverse_order(llist_del_all(head));
+}
+
+bool bch_helper_llist_none(const struct llist_head *head)
+{
+	return llist_empty(head);
+}
+
+/* A number below cpu_slots(), mostly another one on another CPU. */
+unsigned int bch_helper_cpu_slot(void)
+{
+	return raw_smp_processor_id();
+}
+
+unsigned int bch_helper_cpu_slots(void)
+{
+	return nr_cpu_ids;
 }
 
 bool bch_helper_runs_in(struct work_struct *work)

@@ -7,6 +7,7 @@
 #define _BCH_HELPERS_BASE_H
 
 #include <linux/jiffies.h>
+#include <linux/llist.h>
 #include <linux/mempool.h>
 #include <linux/notifier.h>
 #include <linux/rwsem.h>
@@ -32,6 +33,7 @@ void bch_helper_park_until_stop(void);
 void bch_helper_sleep_idle(long timeout);
 void bch_helper_sleep_or_stop(long timeout);
 bool bch_helper_in_submit_bio(void);
+bool bch_helper_may_try_locks(void);
 void bch_helper_resched(void);
 
 /* Locks. */
@@ -49,6 +51,11 @@ struct workqueue_struct *bch_helper_alloc_workqueue(const char *name, bool mem_r
 void bch_helper_init_delayed_work(struct delayed_work *work, work_func_t func);
 void bch_helper_init_rcu_work(struct rcu_work *work, work_func_t func);
 bool bch_helper_runs_in(struct work_struct *work);
+bool bch_helper_llist_add(struct llist_node *node, struct llist_head *head);
+struct llist_node *bch_helper_llist_take(struct llist_head *head);
+bool bch_helper_llist_none(const struct llist_head *head);
+unsigned int bch_helper_cpu_slot(void);
+unsigned int bch_helper_cpu_slots(void);
 
 /* Memory, time, random numbers. */
 unsigned int bch_helper_noio_save(void);

@@ -91,6 +91,23 @@ impl CacheSet {
         }
     }
 
+    /// As [`CacheSet::queue_leaf`], if that is possible without waiting. Any task with interrupts on.
+    pub(super) fn try_queue_leaf(&self, leaf: &Arc<Leaf>) {
+        let flusher = &self.btree.flusher;
+        let Some(mut queue) = flusher.queue.try_lock() else {
+            return;
+        };
+        if queue.len() >= QUEUE || !leaf.queue() {
+            return;
+        }
+        // There is room for `QUEUE` leaves.
+        if queue.push_within_capacity(leaf.clone()).is_ok() {
+            drop(queue);
+            flusher.queued.add(1);
+            flusher.wait.wake_all();
+        }
+    }
+
     /// Starts the flusher and lets memory reclaim take clean leaves.
     ///
     /// # Errors

@@ -49,8 +49,21 @@ const SET_WORDS_MOST: usize = SET_WORDS * 4;
 /// Older keys that one step of a replace may meet.
 const REPLACE_STEP: usize = 2;
 
+/// What a change of a leaf may wait for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// For memory, reads and writes of leaves, splits.
+    All,
+    /// For locks, and to write a leaf with which the flusher cannot keep up. Process context.
+    Locks,
+    /// For nothing. Any task with interrupts on.
+    Nothing,
+}
+
 /// Why a leaf cannot be changed just now.
 enum Refusal {
+    /// It would have had to wait.
+    Busy,
     /// Split or merged, or about to be: look it up again.
     Gone,
     /// Not in memory.
@@ -82,11 +95,15 @@ impl CacheSet {
     fn try_modify<T>(
         &self,
         leaf: &Arc<Leaf>,
+        wait: Wait,
         room: bool,
         depth: Depth,
         f: &mut impl FnMut(&Leaf, &mut LeafNode) -> Result<T, NoMem>,
     ) -> Result<T, Refusal> {
-        let mut state = leaf.state.write();
+        let mut state = match wait {
+            Wait::All | Wait::Locks => leaf.state.write(),
+            Wait::Nothing => leaf.state.try_write().ok_or(Refusal::Busy)?,
+        };
         let n = match &mut *state {
             LeafState::Loaded(n) if !n.frozen => n,
             LeafState::NotLoaded => return Err(Refusal::Absent),
@@ -94,6 +111,9 @@ impl CacheSet {
         };
         if room && self.leaf_full(leaf, n) {
             return Err(Refusal::Full);
+        }
+        if wait == Wait::Nothing && n.pending.words() > SET_WORDS_MOST {
+            return Err(Refusal::Busy);
         }
         n.set_depth(depth);
         let done = f(leaf, n);
@@ -103,22 +123,31 @@ impl CacheSet {
         let words = n.pending.words();
         drop(state);
         // Not for check keys: they are put below `submit_bio`, where nothing may be written.
-        if room && words > SET_WORDS_MOST {
-            // An error shows in the state of the set.
-            let _ = self.leaf_write(leaf);
-        } else if room && words > SET_WORDS {
-            self.queue_leaf(leaf);
+        if room && words > SET_WORDS {
+            self.grown(leaf, wait, words);
         }
         Ok(done)
     }
 
-    /// Runs `f` on the leaf that has position `pos`, as soon as that leaf can be changed. With
-    /// `wait` false gives `EAGAIN` where it would read, write or wait for a split. Without `room` it is for what need
-    /// not be, and fails without memory.
+    /// A leaf has so much to be written that it is time for it.
+    fn grown(&self, leaf: &Arc<Leaf>, wait: Wait, words: usize) {
+        if wait == Wait::Nothing {
+            // Without success the next change of the leaf tries again.
+            self.try_queue_leaf(leaf);
+        } else if words > SET_WORDS_MOST {
+            // An error shows in the state of the set.
+            let _ = self.leaf_write(leaf);
+        } else {
+            self.queue_leaf(leaf);
+        }
+    }
+
+    /// Runs `f` on the leaf that has position `pos`, as soon as that leaf can be changed. Gives `EAGAIN` for what `wait`
+    /// does not say. Without `room` it is for what need not be, and fails without memory.
     fn modify<T>(
         &self,
         pos: Pos,
-        wait: bool,
+        wait: Wait,
         room: bool,
         f: &mut impl FnMut(&Leaf, &mut LeafNode) -> Result<T, NoMem>,
     ) -> Result<T> {
@@ -127,10 +156,11 @@ impl CacheSet {
                 return Err(EIO);
             }
             let leaf = self.btree.leaf_at(pos).ok_or(EIO)?;
-            match self.try_modify(&leaf, room, Depth::None, f) {
+            match self.try_modify(&leaf, wait, room, Depth::None, f) {
                 Ok(done) => return Ok(done),
-                Err(Refusal::NoMem) if !wait || !room => return Err(ENOMEM),
-                Err(_) if !wait => return Err(EAGAIN),
+                Err(Refusal::NoMem) if wait != Wait::All || !room => return Err(ENOMEM),
+                Err(Refusal::Busy) => return Err(EAGAIN),
+                Err(_) if wait != Wait::All => return Err(EAGAIN),
                 Err(Refusal::Gone) => self.btree.wait_for_change(),
                 Err(Refusal::Absent) => self.leaf_load(&leaf)?,
                 Err(Refusal::Full) => self.split_leaf(&leaf)?,
@@ -152,7 +182,7 @@ impl CacheSet {
         f: &mut impl FnMut(&Leaf, &mut LeafNode) -> Result<T, NoMem>,
     ) -> Result<T, Refusal> {
         let _lean = self.lean(leaf, Need::Change);
-        self.try_modify(leaf, room, Depth::Leaf, f)
+        self.try_modify(leaf, Wait::All, room, Depth::Leaf, f)
     }
 
     /// Takes what an overwritten key had from the accounting of dirty data, which knows no stale ones.
@@ -179,13 +209,27 @@ impl CacheSet {
     /// `EIO` if the set is dead; `EINVAL` for a key behind all positions.
     pub(crate) fn btree_insert(&self, k: &Key, pin: Option<&JournalPin>) -> Result {
         let _noio = noio();
-        if k.pos() > Pos::MAX {
+        let mut rest = *k;
+        self.insert_rest(&mut rest, pin, Wait::All)
+    }
+
+    /// As [`CacheSet::btree_insert`], as far as that is possible without waiting for what `wait` does not say; `rest` is
+    /// what is left of the key. NOIO.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` and `ENOMEM`, too.
+    pub(crate) fn btree_try_insert(&self, rest: &mut Key, pin: &JournalPin, wait: Wait) -> Result {
+        self.insert_rest(rest, Some(pin), wait)
+    }
+
+    fn insert_rest(&self, rest: &mut Key, pin: Option<&JournalPin>, wait: Wait) -> Result {
+        if rest.pos() > Pos::MAX {
             return Err(EINVAL);
         }
-        let mut rest = *k;
         while rest.size() != 0 {
-            self.modify(rest.start_pos(), true, true, &mut |leaf, n| {
-                let part = part_before(&rest, leaf.key.end);
+            self.modify(rest.start_pos(), wait, true, &mut |leaf, n| {
+                let part = part_before(rest, leaf.key.end);
                 self.insert_part(leaf, n, &part, pin)?;
                 rest.cut_front(part.end());
                 Ok(())
@@ -231,7 +275,7 @@ impl CacheSet {
         let mut rest = *k;
         let mut done = 0u32;
         while rest.size() != 0 {
-            let put = self.modify(rest.start_pos(), true, true, &mut |leaf, n| {
+            let put = self.modify(rest.start_pos(), Wait::All, true, &mut |leaf, n| {
                 let mut part = part_before(&rest, leaf.key.end);
                 // A few old keys at a time, so that there is room for what comes of them.
                 let mut old = n.keys.seek(part.start_pos());
@@ -293,9 +337,10 @@ impl CacheSet {
         if k.pos() > Pos::MAX {
             return Err(EINVAL);
         }
+        let wait = if nonblock { Wait::Locks } else { Wait::All };
         let mut rest = *k;
         while rest.size() != 0 {
-            let hole = self.modify(rest.start_pos(), !nonblock, false, &mut |leaf, n| {
+            let hole = self.modify(rest.start_pos(), wait, false, &mut |leaf, n| {
                 let part = part_before(&rest, leaf.key.end);
                 let hole = self.check_part(n, &part)?;
                 rest.cut_front(part.end());

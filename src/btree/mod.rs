@@ -47,6 +47,8 @@ mod shrink;
 mod split;
 mod timed;
 
+pub(crate) use self::insert::Wait;
+
 use self::{
     flush::Flusher,
     gc::Gc,

@@ -6,113 +6,289 @@
 //!
 //! All of it runs in a worker. The order is: data of the round (done before), state DIRTY in the
 //! superblock of the backing device, journal, index; at the end, for a flush or FUA, the journal is made durable.
+//!
+//! Writes whose data got there while the worker was on its way are done together: one addition to the journal, then
+//! key by key into the index, and only then do their submitters hear of it, who else would take the CPU away in between.
+//! What would have to wait for more than the journal goes on alone and holds up nobody.
+//!
+//! Where the data got there while a task was at work (the disk is memory, or a layer below has a worker of its own) that
+//! task changes the index at once if nothing stands in its way: that saves the worker, and two switches between tasks.
 
-use super::write::{
-    send,
-    Next,
-    Way,
-    WriteReq,
-    ROUND, //
+use super::{
+    durable::Durably,
+    keys::Keys,
+    write::{
+        Next,
+        Way,
+        WriteReq,
+        ROUND, //
+    }, //
+};
+use crate::{
+    btree::Wait,
+    journal::JournalPin, //
 };
 use bcache_core::key::Key;
 use bcache_kernel::{
+    batch::Ready,
     block::Status,
-    job::Job, //
+    job::{
+        Job,
+        Shared, //
+    },
+    task,
+    time::cond_resched, //
 };
 use kernel::prelude::*;
 
 /// Sectors that one key without pointer erases.
 const MAX_ERASE: u32 = 1 << 15;
 
-/// The keys of one round.
-struct Keys {
-    keys: [Key; ROUND],
+/// Most keys of writes that are done together; they fit any journal bucket.
+const BATCH_KEYS: usize = 32;
+
+/// A write of a batch, with the keys that it has there.
+struct Member {
+    job: Job<WriteReq>,
+    keys: core::ops::Range<usize>,
+    /// Sector up to which they go.
+    up_to: u32,
+}
+
+/// Writes that are done together.
+struct Batch {
+    members: [Option<Member>; BATCH_KEYS],
     len: usize,
+    keys: Keys<BATCH_KEYS>,
 }
 
-impl Keys {
-    const fn new() -> Self {
+/// What is left to be put into the index of keys that are in the journal.
+pub(super) struct Rest {
+    pin: JournalPin,
+    keys: Keys<ROUND>,
+    up_to: u32,
+}
+
+/// The data of a write is there, or failed: changes the index and ends the write, if that is possible here without
+/// waiting for anything. Any context.
+///
+/// # Errors
+///
+/// Gives the write back otherwise.
+pub(super) fn insert_now(mut job: Job<WriteReq>) -> Result<(), Job<WriteReq>> {
+    let Some((pin, mut keys)) = journal_now(&job) else {
+        return Err(job);
+    };
+    job.seq = pin.seq();
+    let set = &job.stay.att.set;
+    let put = keys
+        .iter_mut()
+        .try_for_each(|key| set.btree_try_insert(key, &pin, Wait::Nothing));
+    if put.is_err() {
+        // What is in already is empty by now.
+        job.rest = Some(Rest {
+            pin,
+            keys,
+            up_to: job.sectors,
+        });
+        job.next = Next::Index;
+        job.queue();
+        return Ok(());
+    }
+    drop(pin);
+    finish(job);
+    Ok(())
+}
+
+/// Adds the keys of a write to the journal, if it needs no more than these and that is possible without waiting.
+fn journal_now(req: &WriteReq) -> Option<(JournalPin, Keys<ROUND>)> {
+    let att = &req.stay.att;
+    let ready = match req.way {
+        Way::Back => req.error.is_ok() && att.wb.has_dirty.get(),
+        Way::Through => req.error.is_ok() && req.cache.is_ok(),
+        Way::Bypass => true,
+    };
+    if !ready || req.flush || !task::may_try_locks() {
+        return None;
+    }
+    let mut keys = Keys::new();
+    if push_keys(req, &mut keys) < req.sectors {
+        return None;
+    }
+    let pin = att.set.journal.try_add(&att.set, keys.as_slice())?;
+    Some((pin, keys))
+}
+
+/// The data of some writes is there, or failed: changes the index and goes on. Worker.
+pub(super) fn insert(mut ready: Ready<WriteReq>) {
+    while let Some(job) = ready.next() {
+        let mut batch = Batch::new();
+        batch.add(job);
+        while batch.keys.free() >= ROUND {
+            let Some(job) = ready.next() else { break };
+            batch.add(job);
+        }
+        batch.put();
+        cond_resched();
+    }
+}
+
+impl Batch {
+    fn new() -> Self {
         Self {
-            keys: [Key::ZERO; ROUND],
+            members: [const { None }; BATCH_KEYS],
             len: 0,
+            keys: Keys::new(),
         }
     }
 
-    /// Adds a key; false if there is no more room.
-    fn push(&mut self, key: Key) -> bool {
-        match self.keys.get_mut(self.len) {
-            Some(slot) => {
-                *slot = key;
-                self.len = self.len.saturating_add(1);
-                true
-            }
-            None => false,
-        }
-    }
-
-    fn as_slice(&self) -> &[Key] {
-        self.keys.get(..self.len).unwrap_or(&[])
-    }
-}
-
-/// The data of a round is there, or failed: changes the index and goes on. Worker.
-pub(super) fn insert(mut job: Job<WriteReq>) {
-    if job.way == Way::Back && !job.error.is_ok() {
-        // What the cache had before stays valid; the new space is found unused by the next gc.
-        return finish(job);
-    }
-    if job.way == Way::Through && !(job.cache.is_ok() && job.error.is_ok()) {
-        // One of the devices does not have the data: neither may the index say so.
-        job.way = Way::Bypass;
-    }
-    loop {
-        let (keys, up_to) = keys_of_round(&job);
-        if let Err(e) = put(&mut job, &keys) {
-            job.error.record(Status::from(e));
+    /// Takes a write in, unless it has failed. There is room for the keys of a round.
+    fn add(&mut self, mut job: Job<WriteReq>) {
+        if job.way == Way::Back && !job.error.is_ok() {
+            // What the cache had before stays valid; the new space is found unused by the next gc.
             return finish(job);
         }
-        job.done = up_to;
-        if job.done >= job.sectors {
-            return finish(job);
-        }
-        if job.no_space {
+        if job.way == Way::Through && !(job.cache.is_ok() && job.error.is_ok()) {
+            // One of the devices does not have the data: neither may the index say so.
             job.way = Way::Bypass;
         }
-        if job.way != Way::Bypass {
-            break;
+        if job.stay.att.set.io_disabled() {
+            return fail(job, EIO);
         }
-        // A bypass has no more data to send, only more keys.
+        if job.way == Way::Back && !job.stay.att.wb.has_dirty.get() {
+            // The backing device may lie upon another one of this set, whose writes come here: waiting for it would be
+            // waiting for ourselves.
+            job.next = Next::MarkDirty;
+            return job.queue();
+        }
+        let first = self.keys.len();
+        let up_to = push_keys(&job, &mut self.keys);
+        let keys = first..self.keys.len();
+        if let Some(slot) = self.members.get_mut(self.len) {
+            *slot = Some(Member { job, keys, up_to });
+            self.len = self.len.saturating_add(1);
+        }
+    }
+
+    /// Journal, then index, then on with each.
+    fn put(mut self) {
+        let Some(pin) = self.journal() else { return };
+        for slot in &mut self.members {
+            let Some(member) = slot.take() else { break };
+            *slot = member.put(&self.keys, &pin);
+        }
+        // Nothing of the set is used any more after the last write is done.
+        drop(pin);
+        for member in self.members.into_iter().flatten() {
+            done(member.job, member.up_to);
+        }
+    }
+
+    /// Adds all keys to the journal. Without success all writes end.
+    fn journal(&mut self) -> Option<JournalPin> {
+        let set = &self.members.first()?.as_ref()?.job.stay.att.set;
+        let added = set.journal.add(set, self.keys.as_slice());
+        if let Err(e) = added {
+            let members = self.members.iter_mut().filter_map(Option::take);
+            members.for_each(|m| fail(m.job, e));
+        }
+        added.ok()
+    }
+}
+
+impl Member {
+    /// Puts the keys of a write into the index; gives it back unless it would have had to wait.
+    fn put(mut self, all: &Keys<BATCH_KEYS>, pin: &JournalPin) -> Option<Self> {
+        self.job.seq = pin.seq();
+        let mut keys = Keys::new();
+        for key in all.as_slice().get(self.keys.clone()).unwrap_or(&[]) {
+            let mut rest = *key;
+            let set = &self.job.stay.att.set;
+            if !keys.is_empty() || set.btree_try_insert(&mut rest, pin, Wait::Locks).is_err() {
+                keys.push(rest);
+            }
+        }
+        if keys.is_empty() {
+            return Some(self);
+        }
+        self.job.rest = Some(Rest {
+            pin: pin.clone(),
+            keys,
+            up_to: self.up_to,
+        });
+        self.job.next = Next::Index;
+        self.job.queue();
+        None
+    }
+}
+
+/// The first dirty write: the backing device has to know that it has dirty data before the index does. Worker.
+pub(super) fn mark_dirty(job: Job<WriteReq>) {
+    match job.stay.att.mark_dirty() {
+        Ok(()) => job.batch(),
+        Err(e) => fail(job, e),
+    }
+}
+
+/// Puts into the index what a batch could not. Worker.
+pub(super) fn insert_rest(mut job: Job<WriteReq>) {
+    let Some(rest) = job.rest.take() else {
+        return finish(job);
+    };
+    let Rest { pin, keys, up_to } = rest;
+    let set = &job.stay.att.set;
+    let mut keys = keys.as_slice().iter();
+    let put = keys.try_for_each(|key| set.btree_insert(key, Some(&pin)));
+    // As in a batch.
+    drop(pin);
+    match put {
+        Ok(()) => done(job, up_to),
+        Err(e) => fail(job, e),
+    }
+}
+
+/// The index has the sectors up to `up_to`: ends the write, or sends it on its way with the others.
+fn done(mut job: Job<WriteReq>, up_to: u32) {
+    job.done = up_to;
+    if job.done >= job.sectors {
+        return if job.flush { flush(job) } else { finish(job) };
+    }
+    if job.no_space {
+        job.way = Way::Bypass;
+    }
+    if job.way == Way::Bypass {
+        // There is no more data to send, there are only more keys.
+        return job.batch();
     }
     job.clear_round();
     job.next = Next::Send;
-    send(job, true);
+    job.queue();
 }
 
-/// The keys for what the round wrote, and the sector up to which they go.
-fn keys_of_round(req: &WriteReq) -> (Keys, u32) {
-    match req.way {
-        Way::Bypass => erase(req),
-        Way::Through | Way::Back => {
-            let mut keys = Keys::new();
-            for placed in req.round.iter().flatten() {
-                keys.push(Key::extent(
-                    req.stay.att.inode,
-                    req.start.saturating_add(u64::from(placed.skip)),
-                    placed.extent.sectors,
-                    req.way == Way::Back,
-                    Some(placed.extent.ptr),
-                ));
-            }
-            (keys, req.round_end)
-        }
+/// The keys for what the round wrote, or that erase; gives the sector up to which they go.
+fn push_keys<const N: usize>(req: &WriteReq, keys: &mut Keys<N>) -> u32 {
+    if req.way == Way::Bypass {
+        return push_erasing(req, keys);
     }
+    for placed in req.round.iter().flatten() {
+        keys.push(Key::extent(
+            req.stay.att.inode,
+            req.start.saturating_add(u64::from(placed.skip)),
+            placed.extent.sectors,
+            req.way == Way::Back,
+            Some(placed.extent.ptr),
+        ));
+    }
+    req.round_end
 }
 
-/// Keys without pointers for what is not done yet, as many as fit, and the sector up to which they go.
-fn erase(req: &WriteReq) -> (Keys, u32) {
-    let mut keys = Keys::new();
+/// Keys without pointers for what is not done yet, as many as a round has.
+fn push_erasing<const N: usize>(req: &WriteReq, keys: &mut Keys<N>) -> u32 {
     let mut at = req.done;
-    while at < req.sectors {
+    for _ in 0..ROUND {
+        if at >= req.sectors {
+            break;
+        }
         let sectors = req.sectors.saturating_sub(at).min(MAX_ERASE);
         let start = req.start.saturating_add(u64::from(at));
         if !keys.push(Key::extent(req.stay.att.inode, start, sectors, false, None)) {
@@ -120,39 +296,47 @@ fn erase(req: &WriteReq) -> (Keys, u32) {
         }
         at = at.saturating_add(sectors);
     }
-    (keys, at)
+    at
 }
 
-/// Journal, then index. May sleep.
-fn put(req: &mut WriteReq, keys: &Keys) -> Result {
-    let keys = keys.as_slice();
-    if keys.is_empty() {
-        return Ok(());
+/// Ends a write when the journal is durable with its keys. Worker.
+fn flush(mut job: Job<WriteReq>) {
+    match job.stay.att.set.journal.start_flush(job.seq) {
+        Some(seq) => job.seq = seq,
+        None => return finish(job),
     }
-    let att = &req.stay.att;
-    let set = &att.set;
-    if set.io_disabled() {
-        return Err(EIO);
-    }
-    if req.way == Way::Back {
-        att.mark_dirty()?;
-    }
-    let pin = set.journal.add(set, keys)?;
-    for key in keys {
-        set.btree_insert(key, Some(&pin))?;
-    }
-    req.seq = pin.seq();
-    Ok(())
+    let req = job.share();
+    let set = &req.stay.att.set;
+    set.when_durable(set.durable.writes(), &req);
+    end(req);
 }
 
-/// Ends the write. May sleep.
-pub(super) fn finish(mut job: Job<WriteReq>) {
-    if job.flush && job.error.is_ok() {
-        let set = &job.stay.att.set;
-        if let Err(e) = set.journal.flush_to(set, job.seq) {
-            job.error.record(Status::from(e));
-        }
+impl Durably for WriteReq {
+    fn seq(&self) -> u64 {
+        self.seq
     }
+
+    fn durable(req: Shared<Self>, status: Status) {
+        req.error.record(status);
+        end(req);
+    }
+}
+
+/// Gives up one reference to a write whose keys are in; the last one ends it.
+fn end(req: Shared<WriteReq>) {
+    if let Some(job) = req.release() {
+        finish(job);
+    }
+}
+
+/// Ends a write with an error.
+pub(super) fn fail(job: Job<WriteReq>, e: Error) {
+    job.error.record(Status::from(e));
+    finish(job);
+}
+
+/// Ends a write.
+fn finish(mut job: Job<WriteReq>) {
     let status = job.error.status();
     if let Some(user) = job.user.take() {
         user.end(status);

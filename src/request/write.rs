@@ -27,11 +27,15 @@ use crate::{
     open_buckets::DataExtent,
     writeback::Sent, //
 };
-use bcache_core::request::mode::{
-    self,
-    WritebackInput, //
+use bcache_core::request::{
+    mode::{
+        self,
+        WritebackInput, //
+    },
+    unflushed, //
 };
 use bcache_kernel::{
+    batch::{BatchRun, Batches, Ready},
     block::{EndIo, Op, Opf, OwnedBio, Status, UserBio},
     job::{Job, JobRun, Shared},
     memalloc,
@@ -60,8 +64,10 @@ pub(super) enum Way {
 pub(super) enum Next {
     /// Send the next data off.
     Send,
-    /// The data of the round is there (or failed): change the index.
-    Insert,
+    /// Note in the superblock of the backing device that there is dirty data.
+    MarkDirty,
+    /// Put into the index what is left of the round.
+    Index,
 }
 
 /// A piece of a write that has its place in the cache.
@@ -83,6 +89,8 @@ pub(super) struct WriteReq {
     pub(super) next: Next,
     /// The pieces of the round in flight.
     pub(super) round: [Option<Placed>; ROUND],
+    /// Keys that have to wait for the index.
+    pub(super) rest: Option<insert::Rest>,
     /// Sector up to which the round goes.
     pub(super) round_end: u32,
     /// There was no space: the rest of a writethrough is to be erased from the cache.
@@ -109,7 +117,7 @@ pub(super) enum WriteIo {
     /// Data or discard to the backing device.
     Backing(Shared<WriteReq>, Sent),
     /// The flush that a writeback with PREFLUSH owes the backing device.
-    Flush(Shared<WriteReq>),
+    Flush(Shared<WriteReq>, unflushed::Flush),
 }
 
 /// A number for the submitting task, so that its writes share buckets (C: `hash_long(current, 16)`).
@@ -137,6 +145,7 @@ pub(super) fn submit(stay: Stay, user: UserBio, bypass: bool) {
         way,
         next: Next::Send,
         round: [const { None }; ROUND],
+        rest: None,
         round_end: 0,
         no_space: false,
         backing_sent: false,
@@ -197,8 +206,34 @@ impl JobRun for WriteReq {
         let _noio = memalloc::noio();
         match job.next {
             Next::Send => send(job, true),
-            Next::Insert => insert::insert(job),
+            Next::MarkDirty => insert::mark_dirty(job),
+            Next::Index => insert::insert_rest(job),
         }
+    }
+}
+
+impl BatchRun for WriteReq {
+    fn batches(&self) -> &Batches<Self> {
+        &self.stay.att.set.writes.0
+    }
+
+    fn run_batch(ready: Ready<Self>) {
+        let _noio = memalloc::noio();
+        insert::insert(ready);
+    }
+}
+
+/// The writes of a cache set whose data is there (or failed): the index is to be changed.
+pub(crate) struct WriteBatches(Batches<WriteReq>);
+
+impl WriteBatches {
+    /// No writes. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self(Batches::new()?))
     }
 }
 
@@ -213,14 +248,12 @@ pub(super) fn send(mut job: Job<WriteReq>, wait: bool) {
                     return job.queue();
                 }
                 if job.way == Way::Back {
-                    job.error.record(Status::from(e));
-                    return insert::finish(job);
+                    return insert::fail(job, e);
                 }
                 job.way = Way::Bypass;
             }
         }
     }
-    job.next = Next::Insert;
     let first = !core::mem::replace(&mut job.backing_sent, true);
     let req = job.share();
     req.send_placed();
@@ -323,8 +356,11 @@ impl Sender for Shared<WriteReq> {
         let opf = user.opf();
         let (sets, bdev) = (&att.dev.io, &att.dev.bdev);
         if self.way == Way::Back {
-            if opf.has(Opf::PREFLUSH) {
-                let io = WriteIo::Flush(self.clone());
+            if !opf.has(Opf::PREFLUSH) {
+                return;
+            }
+            if let Some(flush) = att.dev.unflushed.begin() {
+                let io = WriteIo::Flush(self.clone(), flush);
                 let opf = Opf::WRITE | Opf::SYNC | Opf::PREFLUSH;
                 sets.write.alloc(bdev, 0, opf, 0, io).submit();
             }
@@ -351,10 +387,10 @@ impl WriteReq {
     }
 }
 
-/// Gives up one reference; the last one sends the write to the worker. Any context.
+/// Gives up one reference; the last one changes the index, or lets a worker do it. Any context.
 fn release(req: Shared<WriteReq>) {
-    if let Some(job) = req.release() {
-        job.queue();
+    if let Some(Err(job)) = req.release().map(insert::insert_now) {
+        job.batch();
     }
 }
 
@@ -372,16 +408,19 @@ impl EndIo for WriteIo {
             }
             WriteIo::Backing(req, sent) => {
                 req.stay.att.answered(sent);
+                req.stay.att.dev.unflushed.wrote();
                 if !status.is_ok() {
                     req.stay.att.dev.backing_failed(opf);
                     req.error.record(status);
                 }
                 req
             }
-            WriteIo::Flush(req) => {
-                if !status.is_ok() {
+            WriteIo::Flush(req, flush) => {
+                let dev = &req.stay.att.dev;
+                if status.is_ok() {
+                    dev.unflushed.done(flush);
+                } else {
                     // As in C the write itself did not fail by this.
-                    let dev = &req.stay.att.dev;
                     pr_err!("Can't flush {}\n", dev.name);
                     dev.backing_failed(opf);
                 }

@@ -194,6 +194,44 @@ none_left() {
 	done
 }
 
+# teardown_waits: what each device and set that is being taken apart waits for
+teardown_waits() {
+	local f
+	for f in /sys/kernel/debug/bcache/*/rate_work; do
+		[ ! -e "$f" ] || note "${f#/sys/kernel/debug/}: $(tr '\n' ' ' <"$f")"
+	done
+	for f in /sys/class/block/*/bcache "$SYSFS"/*-*; do
+		[ ! -e "$f" ] || note "there is ${f#/sys/}"
+	done
+	dmesg | grep 'waiting for .* for more than' | tail -n 5 | sed 's/^/# /'
+}
+
+# dm_table NAME TABLE: a device of the device mapper becomes another one. dmsetup waits for udev: not for ever.
+dm_table() {
+	dmsetup suspend --noflush "$1" && dmsetup load "$1" --table "$2" && timeout 20 dmsetup resume "$1" && return
+	echo "dmsetup resume $1 fails or waits"
+	dmsetup info "$1"
+	dmsetup udevcookies
+	ps -eo pid,stat,wchan:24,args | grep -E 'dmsetup|udev'
+	return 1
+}
+
+# end_job PID: terminates a job of the shell; fails, and says what it waits for, if it does not go
+end_job() {
+	local t
+	kill "$1" 2>/dev/null
+	within 20 test ! -e "/proc/$1/exe" || {
+		echo "does not end: $(tr '\0' ' ' <"/proc/$1/cmdline")"
+		for t in "/proc/$1"/task/* /proc/[0-9]*; do
+			grep -qs fio "$t/comm" && echo "$t $(sed -n 's/^State:.//p' "$t/status") $(cat "$t/wchan")" && cat "$t/stack"
+		done
+		kill -KILL "$1"
+		return 1
+	}
+	wait "$1" 2>/dev/null
+	return 0
+}
+
 # unload: the module goes (C: a set may linger for a moment)
 unload() {
 	within 10 rmmod bcache
@@ -246,6 +284,23 @@ adopt() {
 	done < <("$@" 2>&1 || echo "not ok 0 - ${1##*/} ends well")
 }
 
+# leaks: on the debug kernel, what kmemleak finds once the module is gone: memory that nothing refers to any more. It
+# does not report what is younger than 5 seconds, nor what it has seen once only.
+leaks() {
+	local file=/sys/kernel/debug/kmemleak
+	sleep 5
+	{ echo scan >$file && echo scan >$file; } 2>&1 && cat $file
+}
+
+# no_leak: unloads the module if it is there; nothing it has allocated is left
+no_leak() {
+	local found
+	! grep -q '^bcache ' /proc/modules || unload || return 1
+	found=$(leaks) && [ -z "$found" ] && return
+	head -n 60 <<<"$found"
+	return 1
+}
+
 _cleanup() {
 	[ -n "$_ended" ] && return
 	_ended=1
@@ -257,6 +312,7 @@ trap _cleanup EXIT
 # done_testing: cleans up, prints the plan and the counts, exits
 done_testing() {
 	_cleanup
+	[ "${KERNEL:-}" != debug ] || ok "no memory is lost" no_leak
 	echo "1..$_tests"
 	note "Totals: pass:$((_tests - _failed)) fail:$_failed"
 	[ "$_failed" -eq 0 ] && [ "$_tests" -gt 0 ]

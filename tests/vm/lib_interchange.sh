@@ -28,12 +28,21 @@ fio_area() {
 	fio --name=area --filename="$disk" --direct=1 --ioengine=libaio --rw=randwrite --bsrange=4k-64k --iodepth=16 \
 		--offset="$offset" --size=24m --randseed="$seed" --verify=crc32c --verify_header_seed=1 --verify_fatal=1 --output-format=terse "$@"
 }
+# loaded: much has been written and there is dirty data
+loaded() {
+	[ "$(wc -l <"$OUT/log")" -gt $((lines + 1500)) ] && [ "$(dirty_bytes "$back")" -gt 2000000 ]
+}
+halt_writer() {
+	kill "$writer"
+	! wait "$writer"
+}
 # raw: the backing device behind its superblock, seen without bcache
 raw() {
 	dmsetup create raw --table "0 $(($(blockdev --getsz "$back") - 16)) linear $back 16"
 }
 
 disk=$dev
+lines=$(cat "$OUT/log" 2>/dev/null | wc -l)
 for step; do
 	value=${step#*=}
 	case $step in
@@ -74,6 +83,22 @@ for step; do
 		ok "the backing device alone" raw
 		disk=/dev/mapper/raw
 		;;
+	load=*)
+		# Writes and writeback at the same time.
+		put 1 "$dir/writeback_percent"
+		put 0 "$dir/writeback_delay"
+		python3 "$writer_py" write $dev "$OUT/log" $blocks 100000000 "$value" &
+		writer=$!
+		ok "writes and writeback" within 60 loaded
+		;;
+	halt=writer) ok "the writer ends" halt_writer ;;
+	reboot)
+		ok "there is dirty data" test "$(dirty_bytes "$back")" -gt 100000
+		[ $_failed = 0 ] || break
+		note "dirty $(cat "$dir/dirty_data")"
+		busybox reboot -fn
+		;;
+	replayed=*) ok "journal keys replayed: $value" dmesg_says "journal replay done, $value keys" ;;
 	write=*)
 		# Slow enough writeback that there is always some, fast enough that it meets the writer.
 		put 1 "$dir/writeback_percent"

@@ -24,7 +24,7 @@ written_above() {
 }
 
 one_round() {
-	local bdev dir uuid start
+	local bdev dir uuid start load
 	stop_all 20
 	wipefs -qa "$back"
 	bdev=$(start_pair $fragile "$back" --bucket 65536) || { echo "no device"; return 1; }
@@ -38,22 +38,22 @@ one_round() {
 	[ "$1" = clean ] && put writethrough "$dir/cache_mode"
 	fio --name=load --filename="$bdev" --direct=1 --ioengine=libaio --rw=randrw --bs=4k-32k --iodepth=8 --size=200M \
 		--time_based --runtime=60 --continue_on_error=none --output-format=terse >/dev/null 2>&1 &
+	load=$!
 	if [ "$1" = dirty ]; then
 		within 20 dirty_above "$back" 500000 || { echo "nothing dirty"; return 1; }
 	else
 		within 20 written_above "$bdev" 1000 || { echo "nothing written"; return 1; }
 	fi
 	put 1 "$SYSFS/$uuid/internal/trigger_gc"
-	dmsetup suspend --noflush fragile && dmsetup load fragile --table "0 $size error" && dmsetup resume fragile
+	dm_table fragile "0 $size error" || return
 	start=$SECONDS
 	# Someone keeps writing the knob that re-armed the rate work after its set was freed.
 	while [ -e "$SYSFS/$uuid" ] && [ $((SECONDS - start)) -lt 40 ]; do
 		put 10 "$dir/writeback_percent" 2>/dev/null
 		sleep 0.05
 	done
-	[ ! -e "$SYSFS/$uuid" ] || { echo "the set is still there after 40 s"; return 1; }
-	kill %% 2>/dev/null
-	wait
+	[ ! -e "$SYSFS/$uuid" ] || { echo "the set is still there after 40 s"; teardown_waits; return 1; }
+	end_job $load || return
 	if [ "$1" = clean ]; then
 		[ "$(cat "$dir/state")" = "no cache" ] || { echo "state $(cat "$dir/state")"; return 1; }
 		dd if="$bdev" of=/dev/null bs=64k count=4 iflag=direct status=none || { echo "clean device does not answer"; return 1; }
@@ -61,8 +61,7 @@ one_round() {
 		within 20 test ! -e "$dir" || { echo "dirty device was not stopped"; return 1; }
 	fi
 	stop_all 20 || { echo "does not stop"; return 1; }
-	within 10 dmsetup suspend fragile
-	dmsetup load fragile --table "$linear" && dmsetup resume fragile
+	dm_table fragile "$linear" || return
 	dd if=/dev/zero of=$fragile bs=1M count=4 oflag=direct status=none
 }
 

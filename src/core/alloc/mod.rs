@@ -4,8 +4,12 @@
 //!
 //! C: `alloc.c`, `util.h`, `priority_stats` in `sysfs.c`.
 
+pub mod age;
+pub mod bucket;
+mod chains;
 pub mod fifo;
 pub mod heap;
+pub mod open;
 pub mod prio;
 pub mod quantiles;
 pub mod sort;

@@ -44,24 +44,16 @@ impl<C: Chunks> KeyMap<C> {
     pub(super) fn locate(&self, p: Pos) -> At {
         let chunks = self.chunks.len();
         let end = At { c: chunks, s: 0 };
+        let p = p.order();
         // Most inserts of a sequential writer, and all of a node that is read, go to the end.
-        if self.last().is_none_or(|k| k.pos() <= p) {
+        if self.last().is_none_or(|k| k.order() <= p) {
             return end;
         }
-        let (mut low, mut high) = (0usize, chunks);
-        while low < high {
-            let mid = low.midpoint(high);
-            let last = self.chunks.get(mid).and_then(|c| c.keys().last());
-            if last.is_some_and(|k| k.pos() > p) {
-                high = mid;
-            } else {
-                low = mid.saturating_add(1);
-            }
-        }
+        let low = self.chunks.partition(|c| c.last_order() <= p);
         let keys = self.chunks.get(low).map_or(&[][..], Chunk::keys);
         At {
             c: low,
-            s: keys.partition_point(|k| k.pos() <= p),
+            s: keys.partition_point(|k| k.order() <= p),
         }
     }
 

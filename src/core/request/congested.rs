@@ -43,12 +43,12 @@ pub fn clock_us(ns: u64) -> u32 {
     u32::try_from((ns >> 10) & 0xffff_ffff).unwrap_or(0)
 }
 
-/// `1 << (x >> bits)` with linear interpolation by the low bits of `x`.
-fn fract_exp_two(x: u32, bits: u32) -> u32 {
-    let one = 1u32 << bits;
-    let mantissa = one | (x & one.wrapping_sub(1));
+/// `1 << (x >> FRACTION_BITS)` with linear interpolation by the low bits of `x`.
+fn fract_exp_two(x: u32) -> u32 {
+    const ONE: u32 = 1 << FRACTION_BITS;
+    let mantissa = ONE | (x & (ONE - 1));
     // x <= MAX gives at most 0x1fc00, far from the top.
-    mantissa.checked_shl(x >> bits).unwrap_or(u32::MAX) >> bits
+    mantissa.checked_shl(x >> FRACTION_BITS).unwrap_or(u32::MAX) >> FRACTION_BITS
 }
 
 /// The length of a stream, in sectors, from which on it bypasses the cache; 0 if the cache is not
@@ -75,7 +75,7 @@ pub fn limit(
     let exponent = u32::try_from(level.saturating_add(MAX)).unwrap_or(0);
     let sectors = match exponent {
         0 => 0,
-        x => fract_exp_two(x, FRACTION_BITS),
+        x => fract_exp_two(x),
     };
     sectors.saturating_sub(random().count_ones()).max(1)
 }

@@ -1,0 +1,112 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# vm: --disk back=128M --timeout 120
+# The cache is pulled while it holds dirty data and is in use, put in again, pulled during writeback, and once more while its
+# device is being detached. Each time set and device come to an end, nothing stale is read meanwhile, and with the cache
+# back all that was acknowledged is there.
+. "$(dirname "$0")/lib.sh"
+quiet_udev
+back=$(disk back)
+settled=/tmp/settled
+modprobe scsi_debug dev_size_mb=64 delay=0
+udevadm settle
+host=$(echo /sys/bus/pseudo/drivers/scsi_debug/adapter0/host*)
+host=${host##*/}
+
+# The disk of the host; its name may be another one each time.
+cache_dev() {
+	local d
+	for d in "/sys/class/scsi_disk/${host#host}":*/device/block/*; do
+		[ ! -e "$d" ] || { echo "/dev/${d##*/}" && return; }
+	done
+	return 1
+}
+pull() {
+	local cache
+	cache=$(cache_dev) && echo 1 >"/sys/block/${cache##*/}/device/delete"
+}
+insert() {
+	echo "- - -" >"/sys/class/scsi_host/$host/scan"
+	within 10 cache_dev && within 10 test -b "$(cache_dev)"
+}
+gone() {
+	[ ! -e "$SYSFS/$uuid" ]
+}
+both_gone() {
+	gone && [ ! -e "$dir" ]
+}
+# checker SECONDS: reads and writes stamped blocks for so long, and checks them once more after $settled is there
+checker() {
+	rm -f $settled
+	python3 "$(dirname "$0")/lib_stress.py" --cache-fails "$back" 0 4096 "$1" $settled >/tmp/checked 2>&1 &
+	checker=$!
+}
+checked() {
+	touch $settled
+	wait "$checker"
+	result $? "$1: all that was acknowledged is there, nothing else"
+	sed 's/^/# /' /tmp/checked
+	# The next checker knows of no data before its own.
+	dd if=/dev/zero of="$bdev" bs=1M count=16 oflag=direct status=none
+}
+dirty_above() {
+	[ "$(dirty_bytes "$back")" -gt "$1" ]
+}
+tune() {
+	put writeback "$dir/cache_mode" && put 0 "$dir/sequential_cutoff" && put 40 "$dir/writeback_percent" && no_congestion "$dir"
+}
+# again NAME: the cache is put in, everything is registered, the device is there
+again() {
+	ok "$1: the cache is put in" insert
+	ok "$1: registered" register "$(cache_dev)"
+	[ -e "$dir" ] || ok "$1: the device, too" register "$back"
+	attached "$back" || ok "$1: attached" put "$uuid" "$dir/attach"
+	ok "$1: the disk is there" within 10 test -b "$(bcache_of "$back")"
+	ok "$1: tuned" tune
+}
+
+dir=$(sysdir "$back")
+bdev=$(start_pair "$(cache_dev)" "$back" --bucket 65536)
+uuid=$(set_uuid "$(cache_dev)")
+ok "tuned" tune
+
+checker 5
+ok "pulled while dirty: there is dirty data" within 20 dirty_above 1000000
+pull
+ok "pulled while dirty: set and device end" within 30 both_gone
+again "pulled while dirty"
+ok "pulled while dirty: the data is still dirty" dirty_above 1000000
+checked "pulled while dirty"
+
+checker 5
+put 0 "$dir/writeback_delay"
+put 0 "$dir/writeback_running"
+ok "pulled during writeback: there is dirty data" within 20 dirty_above 1000000
+put 0 "$dir/writeback_percent"
+put 1 "$dir/writeback_running"
+pull
+ok "pulled during writeback: set and device end" within 30 both_gone
+again "pulled during writeback"
+checked "pulled during writeback"
+
+checker 5
+ok "pulled during a detach: there is dirty data" within 20 dirty_above 1000000
+put 1 "$dir/detach"
+pull
+ok "pulled during a detach: the set ends" within 30 gone
+within 5 test ! -e "$dir"
+note "device: $(cat "$dir/state" 2>/dev/null || echo stopped)"
+again "pulled during a detach"
+checked "pulled during a detach"
+
+put 0 "$dir/writeback_percent"
+ok "all is written back" within 60 grep -q clean "$dir/state"
+pull
+# Nobody has told the set; it finds out at its next journal write, here the one of a detach.
+put 1 "$SYSFS/$uuid/unregister"
+ok "pulled while clean: the set ends" within 30 gone
+ok "pulled while clean: the device goes on" dd if="$bdev" of=/dev/null bs=64k count=16 iflag=direct status=none
+ok "all stop" stop_all
+rmmod scsi_debug
+ok "the module unloads" unload
+done_testing

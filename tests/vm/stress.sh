@@ -1,0 +1,136 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# vm: --disk cache=128M --disk back=128M --disk back2=128M --timeout 120
+#   stress.sh [SECONDS]
+# Everything at once on two devices and one set: register, attach, detach, stop, unregister, all files of sysfs read and
+# written, gc, fio, and readers and writers who check their data. Then all is there again, with the data, and ends.
+. "$(dirname "$0")/lib.sh"
+quiet_udev
+seconds=${1:-20}
+cache=$(disk cache)
+backs=("$(disk back)" "$(disk back2)")
+go=/tmp/go settled=/tmp/settled
+start_pair "$cache" "${backs[0]}" --bucket 65536 >/dev/null
+format_backing "${backs[1]}"
+uuid=$(set_uuid "$cache")
+set_dir=$SYSFS/$uuid
+touch $go
+
+# actor NAME MILLISECONDS: calls do_NAME until the end, with pauses of up to so long in between
+actor() {
+	(
+		n=0
+		while [ -e $go ]; do
+			back=${backs[RANDOM % 2]}
+			dir=$(sysdir "$back")
+			"do_$1" 2>/dev/null && n=$((n + 1))
+			printf -v pause '%d.%03d' $((RANDOM % $2 / 1000)) $((RANDOM % $2 % 1000))
+			sleep "$pause"
+		done
+		echo $n >"/tmp/did.$1"
+	) &
+}
+do_register() {
+	local dev
+	for dev in "$cache" "${backs[@]}"; do
+		[ -e "$(sysdir "$dev")" ] || put "$dev" $SYSFS/register_quiet
+	done
+}
+do_attach() {
+	put "$uuid" "$dir/attach"
+}
+do_detach() {
+	put 1 "$dir/detach"
+}
+do_stop() {
+	put 1 "$dir/stop"
+}
+do_end_set() {
+	local how=(stop unregister)
+	put 1 "$set_dir/${how[RANDOM % 2]}"
+}
+do_percent() {
+	put $((RANDOM % 41)) "$dir/writeback_percent"
+}
+do_gc() {
+	put 1 "$set_dir/internal/trigger_gc"
+	put $((RANDOM % 100)) "$set_dir/internal/prune_cache"
+	put 1 "$set_dir/clear_stats"
+}
+do_read() {
+	[ -e "$dir" ] || return
+	# Files and whole directories vanish meanwhile.
+	find "$set_dir/" "$dir/" /sys/kernel/debug/bcache -type f -readable -exec cat {} + >/dev/null
+	return 0
+}
+# name=values of files of a device; each store takes one of each
+knobs=(
+	"cache_mode=writethrough writeback writeback writearound none" "writeback_running=0 1 1" "writeback_delay=0 1 30 4294967295"
+	"writeback_rate_update_seconds=1 2 60" "writeback_rate_minimum=8 100000 4294967295" "writeback_metadata=0 1"
+	"writeback_rate_p_term_inverse=1 40 4294967295" "writeback_rate_i_term_inverse=1 10000 4294967295" "writeback_rate=1 100000"
+	"sequential_cutoff=0 4M" "label=a b" "stop_when_cache_set_failed=auto always" "readahead_cache_policy=all meta-only"
+	"writeback_controller=pi adaptive latency" "writeback_rate_maximum=0 65536" "clear_stats=1" "io_error_limit=64"
+)
+do_knobs() {
+	local k values done=1
+	for k in "${knobs[@]}"; do
+		read -ra values <<<"${k#*=}"
+		put "${values[RANDOM % ${#values[@]}]}" "$dir/${k%%=*}" && done=0
+	done
+	return $done
+}
+do_fio() {
+	# Whichever disk there is; it may be gone before fio opens it, which must not make a file of its name.
+	local disks=(/dev/bcache*)
+	[ -b "${disks[0]}" ] || return
+	fio --name=load --filename="${disks[RANDOM % ${#disks[@]}]}" --direct=1 --ioengine=libaio --rw=randrw --bs=4k-64k --iodepth=8 \
+		--offset=64M --size=48M --allow_file_create=0 --time_based --runtime=1 --output-format=terse >/tmp/fio.log 2>&1
+}
+
+checkers=()
+for back in "${backs[@]}"; do
+	for first in 0 2048; do
+		python3 "$(dirname "$0")/lib_stress.py" "$back" $first 2048 "$seconds" $settled >"/tmp/checked.${back##*/}.$first" 2>&1 &
+		checkers+=($!)
+	done
+done
+actor register 200
+actor attach 300
+actor detach 1500
+actor stop 5000
+actor end_set 6000
+actor percent 50
+actor gc 500
+actor read 300
+actor knobs 300
+actor fio 200
+sleep "$seconds"
+rm $go
+within 30 test -e /tmp/did.register -a -e /tmp/did.read -a -e /tmp/did.fio
+for what in register attach detach stop end_set percent gc read knobs fio; do
+	at_least "$what went through" "$(cat "/tmp/did.$what" 2>/dev/null || echo 0)" 1
+done
+said() {
+	dmesg | grep -c "bcache: $1"
+}
+note "attached $(said 'Caching .* as'), detached $(said 'Caching disabled'), devices stopped $(said 'bcache[0-9]* stopped'), sets ended $(said 'Cache set .* unregistered')"
+
+# What was under way ends; then everything can be had again.
+running() {
+	do_register
+	for back in "${backs[@]}"; do
+		[ -b "$(bcache_of "$back")" ] || return 1
+	done
+}
+ok "all can be registered again" within 60 running
+touch $settled
+for i in 0 1 2 3; do
+	wait "${checkers[i]}"
+	result $? "the data of checker $i is right"
+done
+sed 's/^/# /' /tmp/checked.*
+[ -s /tmp/did.fio ] && [ "$(cat /tmp/did.fio)" -gt 0 ] || grep 'fio:' /tmp/fio.log
+ok "no wait took more than a minute" sh -c '! dmesg | grep "for more than 60 seconds"'
+ok "all stop" stop_all 60
+ok "the module unloads" unload
+done_testing

@@ -1,0 +1,153 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# vm: --disk cache=128M --disk back=512M --timeout 120
+# Eight devices on one set, all with dirty data and under load, end at once: by the stop of their set, by its end
+# (unregister), each by a detach or a stop of its own, and by a set that fails. Each time all is gone in bounded time, and the
+# data is there again.
+. "$(dirname "$0")/lib.sh"
+quiet_udev
+cache=$(disk cache) big=$(disk back)
+sectors=$(blockdev --getsz "$cache")
+dmsetup create fragile --table "0 $sectors linear $cache 0"
+cache=$(readlink -f /dev/mapper/fragile)
+backs=()
+for i in $(seq 0 7); do
+	dmsetup create "back$i" --table "0 98304 linear $big $((i * 98304))"
+	backs+=("$(readlink -f "/dev/mapper/back$i")")
+	format_backing "${backs[i]}" || note "cannot format ${backs[i]}"
+done
+format_cache "$cache" --bucket 65536
+uuid=$(set_uuid "$cache")
+ok "register all" register "$cache" "${backs[@]}"
+
+# each FUNCTION: all eight at once; fails if one does
+each() {
+	local back pids=() rc=0 p
+	for back in "${backs[@]}"; do
+		"$1" "$back" >"/tmp/each.${back##*/}" 2>&1 &
+		pids+=($!)
+	done
+	for p in "${pids[@]}"; do
+		wait "$p" || rc=1
+	done
+	[ $rc = 0 ] || cat /tmp/each.*
+	return $rc
+}
+attach() {
+	[ -e "$(sysdir "$1")/cache" ] || put "$uuid" "$(sysdir "$1")/attach"
+}
+tune() {
+	local dir
+	dir=$(sysdir "$1")
+	put writeback "$dir/cache_mode" && put 0 "$dir/sequential_cutoff" && put 40 "$dir/writeback_percent" && no_congestion "$dir"
+}
+# The same numbers each time, different ones for each device.
+area() {
+	fio --name=area --filename="$(bcache_of "$1")" --allow_file_create=0 --direct=1 --ioengine=libaio --rw=randwrite --bs=16k \
+		--iodepth=4 --size=2M --verify=crc32c --verify_fatal=1 --randseed="$((0x$(md5sum <<<"${1##*/}" | head -c 7)))" --output-format=terse "${@:2}"
+}
+write_area() {
+	area "$1" --do_verify=0
+}
+verify_area() {
+	area "$1" --verify_only
+}
+load() {
+	fio --name=load --filename="$(bcache_of "$1")" --allow_file_create=0 --direct=1 --ioengine=libaio --rw=randrw --bs=4k-32k \
+		--iodepth=4 --offset=8M --size=16M --time_based --runtime=4 --output-format=terse
+}
+is_dirty() {
+	[ "$(state "$1")" = dirty ] && [ "$(dirty_bytes "$1")" -gt 0 ]
+}
+detach() {
+	put 1 "$(sysdir "$1")/detach"
+}
+stop() {
+	put 1 "$(sysdir "$1")/stop"
+}
+# none COMMAND: it succeeds for no device
+none() {
+	local back
+	for back in "${backs[@]}"; do
+		! "$1" "$back" || return 1
+	done
+}
+has_dir() {
+	[ -e "$(sysdir "$1")" ]
+}
+no_set() {
+	[ ! -e "$SYSFS/$uuid" ]
+}
+# gone_within SECONDS NAME COMMAND...: says how long it took, and after too long what is waited for
+gone_within() {
+	local start=$SECONDS limit=$1 name=$2
+	shift 2
+	within "$limit" "$@"
+	result $? "$name ($((SECONDS - start)) s)"
+	"$@" || teardown_waits
+}
+# begin NAME: eight devices with dirty data, and load on them
+begin() {
+	ok "$1: all attached" each attach
+	ok "$1: tuned" each tune
+	ok "$1: data written" each write_area
+	ok "$1: all dirty" each is_dirty
+	each load >/dev/null &
+	loads=$!
+	sleep 1
+}
+# again NAME: all are registered and attached again, with their data
+again() {
+	wait "$loads"
+	ok "$1: registered again" each known
+	ok "$1: all attached again" each attach
+	ok "$1: the data" each verify_area
+}
+# known DEV: registers the device if it is not
+known() {
+	local dev
+	for dev in "$cache" "$1"; do
+		[ -e "$(sysdir "$dev")" ] || put "$dev" $SYSFS/register_quiet || return
+	done
+}
+
+begin "stop of the set"
+put 1 "$SYSFS/$uuid/stop"
+gone_within 30 "stop of the set: all devices are gone" none has_dir
+gone_within 30 "stop of the set: it is gone" no_set
+register "$cache"
+again "stop of the set"
+
+begin "unregister"
+put 1 "$SYSFS/$uuid/unregister"
+gone_within 60 "unregister: all devices are detached" none attached
+gone_within 30 "unregister: the set is gone" no_set
+register "$cache"
+again "unregister"
+
+begin "detach and stop"
+each detach
+each stop
+gone_within 60 "detach and stop: all devices are gone" none has_dir
+again "detach and stop"
+
+begin "failure"
+wait "$loads"
+dmsetup suspend --noflush fragile
+dmsetup load fragile --table "0 $sectors error"
+dmsetup resume fragile
+each write_area >/dev/null
+gone_within 40 "failure: the set is gone" no_set
+gone_within 40 "failure: all devices, being dirty, are gone" none has_dir
+dmsetup suspend fragile
+dmsetup load fragile --table "0 $sectors linear $(disk cache) 0"
+dmsetup resume fragile
+ok "failure: the set can be had again" register "$cache" "${backs[@]}"
+ok "failure: all attached" each attached
+ok "all stop" stop_all
+for i in $(seq 0 7); do
+	dmsetup remove "back$i"
+done
+dmsetup remove fragile
+ok "the module unloads" unload
+done_testing
