@@ -7,15 +7,17 @@
 #   make test     the whole suite; with a slice of the next if its kernel is there
 #   make debug-lane   the suite on a kernel with KASAN, lockdep, kmemleak, KUnit, ...: built on first use
 #   make soak     the long runs on that kernel: hundreds of detaches and set failures, ten minutes of everything at once
+#   make faults   the faults of the C driver, provoked with both drivers; makes the table in README.md
 #   make sim      the controller on simulated disks: figures and plots
 #   make bench    instructions per request beside those of the C driver (PROFILE=ROW: by function)
+#   make controller-guest   the controller in a guest, with default settings: ten minutes of its time with each law
 #   make check    the part without a guest: format, lints, house rules, host tests
 #   make lab-modules [KERNEL=7.3]   the module, built without a warning against a stock Debian kernel
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 KERNEL ?= 7.2
 
-.PHONY: modules install clean check test debug-lane soak demo sim bench lab-modules kdir
+.PHONY: modules install clean check test debug-lane soak demo faults sim controller-guest bench lab-modules kdir
 
 modules clean:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $@
@@ -48,6 +50,10 @@ soak:
 demo:
 	scripts/demo
 
+# Half an hour: with C each fault has a guest of its own.
+faults:
+	scripts/faults
+
 # The controller of the writeback rate on simulated disks, beside C's: figures, and plots in sim/.
 sim:
 	scripts/sim
@@ -55,3 +61,8 @@ sim:
 # Instructions per request beside those of the C driver; PROFILE=ROW: where a row's instructions are. Files go to bench/.
 bench:
 	scripts/bench $(if $(PROFILE),--profile $(PROFILE))
+
+# The same in guests, C's driver and this one, compared with the simulation: figures, and plots in controller-guest/. Ten
+# minutes.
+controller-guest:
+	CONTROLLER_OUT=$(CURDIR)/controller-guest scripts/run-tests -j1 -v controller_long

@@ -13,7 +13,8 @@ use crate::{
     bindings as bch,
     job::{
         Job,
-        JobRun, //
+        JobRun,
+        Shared, //
     }, //
 };
 use core::{
@@ -26,6 +27,68 @@ use kernel::{
     sync::static_lock_class,
     types::Opaque, //
 };
+
+/// Shared requests that wait for something, in no order. Any context.
+///
+/// Who parks one looks afterwards whether what it waits for has come, and takes all if so: it may have come before the
+/// request was there.
+pub struct Parked<T: JobRun + Sync> {
+    list: Opaque<bindings::llist_head>,
+    _jobs: PhantomData<Shared<T>>,
+}
+
+// SAFETY: The list may be used from any CPU, and shared requests are `Send`.
+unsafe impl<T: JobRun + Sync> Send for Parked<T> {}
+// SAFETY: As above.
+unsafe impl<T: JobRun + Sync> Sync for Parked<T> {}
+
+impl<T: JobRun + Sync> Parked<T> {
+    /// No requests.
+    pub fn new() -> Self {
+        Self {
+            list: Opaque::new(bindings::llist_head::default()),
+            _jobs: PhantomData,
+        }
+    }
+
+    /// Parks a request. It may be parked only once at a time, whoever has references to it.
+    pub fn put(&self, req: Shared<T>) {
+        // SAFETY: The node is in a request that was given up, and in no other list.
+        unsafe { bch::llist_add(req.into_node().as_ptr(), self.list.get()) };
+    }
+
+    /// Takes all requests.
+    pub fn take(&self) -> impl Iterator<Item = Shared<T>> + use<T> {
+        // SAFETY: The list is initialised and has nodes from `into_node` only.
+        let mut first = unsafe { bch::llist_take(self.list.get()) };
+        core::iter::from_fn(move || {
+            let node = ptr::NonNull::new(first)?;
+            // SAFETY: The node is in a request whose reference is ours; the rest stays a list of such nodes.
+            unsafe {
+                first = (*node.as_ptr()).next;
+                Some(Shared::from_node(node))
+            }
+        })
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        // SAFETY: The list is initialised.
+        unsafe { bch::llist_none(self.list.get()) }
+    }
+}
+
+impl<T: JobRun + Sync> Default for Parked<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: JobRun + Sync> Drop for Parked<T> {
+    fn drop(&mut self) {
+        self.take().for_each(drop);
+    }
+}
 
 /// Requests that can go on together.
 pub trait BatchRun: JobRun {

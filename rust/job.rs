@@ -179,6 +179,25 @@ impl<T: JobRun> WorkItem for Inner<T> {
     }
 }
 
+/// The node of a request, for a list.
+fn node_of<T: JobRun>(inner: NonNull<Inner<T>>) -> NonNull<bindings::llist_node> {
+    // SAFETY: Requests are given out as valid pointers only; a field of one is not null.
+    unsafe { NonNull::new_unchecked((&raw mut (*inner.as_ptr()).node).cast()) }
+}
+
+/// The request of a node.
+///
+/// # Safety
+///
+/// The node is that of an `Inner<T>`.
+unsafe fn inner_of<T: JobRun>(node: NonNull<bindings::llist_node>) -> NonNull<Inner<T>> {
+    // SAFETY: By the caller's promise.
+    unsafe {
+        let inner = kernel::container_of!(Opaque::cast_from(node.as_ptr()), Inner<T>, node);
+        NonNull::new_unchecked(inner.cast_mut())
+    }
+}
+
 /// A request owned by one context.
 ///
 /// # Invariants
@@ -204,11 +223,7 @@ impl<T: JobRun> Job<T> {
 
     /// Gives the value up for a list; [`Job::from_node`] makes it again.
     pub(crate) fn into_node(self) -> NonNull<bindings::llist_node> {
-        let this = ManuallyDrop::new(self);
-        // SAFETY: By the type invariant the pointer is valid.
-        let node = unsafe { &raw const (*this.0.as_ptr()).node };
-        // SAFETY: As above, so that it is not null.
-        unsafe { NonNull::new_unchecked(Opaque::cast_into(node)) }
+        node_of(ManuallyDrop::new(self).0)
     }
 
     /// Makes a value again that was given up.
@@ -217,12 +232,9 @@ impl<T: JobRun> Job<T> {
     ///
     /// `node` is from [`Job::into_node`] of the same `T`, is in no list any more, and this is the only new value.
     pub(crate) unsafe fn from_node(node: NonNull<bindings::llist_node>) -> Self {
-        // SAFETY: By the caller's promise the node is the field of an `Inner<T>`.
-        let inner =
-            unsafe { kernel::container_of!(Opaque::cast_from(node.as_ptr()), Inner<T>, node) };
-        // SAFETY: As above, so that it is not null.
+        // SAFETY: By the caller's promise.
         // INVARIANT: As before `into_node`.
-        Self(unsafe { NonNull::new_unchecked(inner.cast_mut()) })
+        Self(unsafe { inner_of(node) })
     }
 
     /// Makes the request shared, for the time its I/O is in flight.
@@ -318,6 +330,24 @@ impl<T: JobRun + Sync> Shared<T> {
         this.refs().set(1);
         // INVARIANT: Nobody else had a count. `dec_and_test` has ordered what they did before us.
         Some(Job(this.0))
+    }
+}
+
+impl<T: JobRun + Sync> Shared<T> {
+    /// Gives the value up for a list, in which the request may be only once; [`Shared::from_node`] makes it again.
+    pub(crate) fn into_node(self) -> NonNull<bindings::llist_node> {
+        node_of(ManuallyDrop::new(self).0)
+    }
+
+    /// Makes a value again that was given up.
+    ///
+    /// # Safety
+    ///
+    /// `node` is from [`Shared::into_node`] of the same `T`, is in no list any more, and this is the only new value.
+    pub(crate) unsafe fn from_node(node: NonNull<bindings::llist_node>) -> Self {
+        // SAFETY: By the caller's promise.
+        // INVARIANT: As before `into_node`.
+        Self(unsafe { inner_of(node) })
     }
 }
 

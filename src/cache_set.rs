@@ -27,6 +27,7 @@ use crate::{
     registry::Registry,
     request::{
         Congestion,
+        Durable,
         WriteBatches, //
     },
     show::Shown,
@@ -148,6 +149,8 @@ pub(crate) struct CacheSet {
     /// What the end of the set waits for.
     pub(crate) ending: Progress,
     /// Queue for request continuations (C: "bcache").
+    /// Requests that wait for the journal.
+    pub(crate) durable: Durable,
     /// Writes that are ready for the index.
     pub(crate) writes: WriteBatches,
     pub(crate) wq: Wq,
@@ -254,6 +257,7 @@ impl CacheSet {
                 congestion: Congestion::new(),
                 sysfs <- new_mutex!(None, "CacheSet::sysfs"),
                 ending: Progress::new(),
+                durable: Durable::new(),
                 writes: WriteBatches::new()?,
                 wq: Wq::new(c"bcache", true, false, 0)?,
                 hit_wq: Wq::new(c"bcache_hit", true, false, 0)?,

@@ -21,9 +21,11 @@ use bcache_core::{
         superblock::{BdevState, Superblock},
         uuid::Uuid, //
     },
+    request::unflushed::Unflushed,
     state::bdev::{self, BdevEvent}, //
 };
 use bcache_kernel::{
+    atomic::KWord,
     block::{Bdev, BdevName, Disk, DiskOps, Limits, MinorId, MinorIds, UserBio},
     gate::Gate,
     kthread::Thread,
@@ -138,6 +140,8 @@ pub(crate) struct CachedDev {
     pub(crate) att: RcuArc<Attachment>,
     /// Requests in flight that go straight to the backing device without an attachment.
     pub(crate) gate: Gate,
+    /// What users wrote to the backing device and did not flush.
+    pub(crate) unflushed: Unflushed<KWord>,
     /// Sequential detection.
     #[pin]
     pub(crate) recent: RecentIo,
@@ -232,6 +236,7 @@ impl CachedDev {
                 io_errors: Num::new(0),
                 att: RcuArc::new(None),
                 gate: Gate::new()?,
+                unflushed: Unflushed::new(KWord::new(0), KWord::new(0)),
                 recent <- RecentIo::new(),
                 stats: Accounting::new()?,
                 rate: Rate::new(),

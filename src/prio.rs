@@ -124,8 +124,8 @@ impl CacheSet {
         let per = usize_from_u32(self.geo.prios_per_bucket());
         let start = i.saturating_mul(per);
         (0..self.geo.nbuckets()).skip(start).take(per).map(|b| {
-            let s = self.buckets.state(BucketNr(b));
-            PrioEntry::new(s.prio(), s.gen())
+            let (prio, gen) = self.buckets.prio_gen(BucketNr(b));
+            PrioEntry::new(prio, gen)
         })
     }
 

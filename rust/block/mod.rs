@@ -16,6 +16,7 @@ mod limits;
 mod minor;
 mod opf;
 mod owned_bio;
+mod plug;
 mod sb_page;
 mod sync_io;
 mod user_bio;
@@ -47,6 +48,7 @@ pub use self::{
         EndIo,
         OwnedBio, //
     },
+    plug::plugged,
     sb_page::SbPage,
     user_bio::UserBio,
 };

@@ -166,6 +166,11 @@ struct llist_node *bch_helper_llist_take(struct llist_head *head)
 	return llist_reverse_order(llist_del_all(head));
 }
 
+bool bch_helper_llist_none(const struct llist_head *head)
+{
+	return llist_empty(head);
+}
+
 /* A number below cpu_slots(), mostly another one on another CPU. */
 unsigned int bch_helper_cpu_slot(void)
 {

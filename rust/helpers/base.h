@@ -53,6 +53,7 @@ void bch_helper_init_rcu_work(struct rcu_work *work, work_func_t func);
 bool bch_helper_runs_in(struct work_struct *work);
 bool bch_helper_llist_add(struct llist_node *node, struct llist_head *head);
 struct llist_node *bch_helper_llist_take(struct llist_head *head);
+bool bch_helper_llist_none(const struct llist_head *head);
 unsigned int bch_helper_cpu_slot(void);
 unsigned int bch_helper_cpu_slots(void);
 

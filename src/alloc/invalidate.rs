@@ -10,11 +10,13 @@ use super::thread::Worker;
 use bcache_core::{
     alloc::{
         heap::Smallest,
-        prio::lru_key, //
+        prio::{
+            lru_key,
+            BTREE_PRIO, //
+        }, //
     },
     num::{
         low_u32,
-        u16_from_u32_sat,
         BucketNr, //
     },
     ondisk::superblock::Replacement, //
@@ -53,7 +55,9 @@ impl Worker {
     fn invalidate_lru(&mut self) {
         let c = self.c.clone();
         let valid = c.gc_mark_valid();
-        let min_prio = u16_from_u32_sat(c.alloc.min_prio.get());
+        let ages = |prio: &u16| *prio != 0 && *prio != BTREE_PRIO;
+        let prios = c.buckets.all().map(|b| c.buckets.prio(b));
+        let min_prio = prios.filter(ages).min().unwrap_or(u16::MAX);
         let mut heap = core::mem::take(&mut self.heap);
         let mut smallest = Smallest::new(&mut heap);
         for b in c.buckets.all() {

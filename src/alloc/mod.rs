@@ -18,6 +18,7 @@
 //! Locks: `lists` (a leaf lock but for the bucket table, which needs none). It is never held across
 //! I/O, and for long scans only in steps.
 
+mod aging;
 mod gc;
 mod invalidate;
 mod lists;
@@ -34,9 +35,9 @@ use crate::{
         Num, //
     },
 };
+use aging::Aging;
 use bcache_core::{
     alloc::prio::{
-        self,
         BTREE_PRIO,
         INITIAL_PRIO, //
     },
@@ -54,11 +55,6 @@ use kernel::{
     new_mutex,
     prelude::*,
     sync::{
-        atomic::{
-            Atomic,
-            Full,
-            Relaxed, //
-        },
         Arc,
         Mutex, //
     }, //
@@ -106,11 +102,7 @@ pub(crate) struct Allocator {
     waiters: Num,
     /// Length of the list for btree nodes.
     btree_free: Num,
-    /// Smallest priority after the last rescale.
-    min_prio: Num,
-    /// Sectors until all priorities are due to be lowered; negative: due.
-    rescale_left: Atomic<i64>,
-    rescale_period: i64,
+    aging: Aging,
 }
 
 impl Allocator {
@@ -121,8 +113,6 @@ impl Allocator {
     /// `EPERM` if the device is too small, `ENOMEM`.
     pub(crate) fn new(geo: &Geometry) -> impl PinInit<Self, Error> {
         let geo = *geo;
-        let period = prio::rescale_period(u64::from(geo.nbuckets()), geo.bucket_sectors());
-        let period = i64::try_from(period).unwrap_or(i64::MAX).max(1);
         try_pin_init!(Self {
             lists <- new_mutex!(Lists::new(&geo)?, "Allocator::lists"),
             work <- WaitQueue::new(),
@@ -134,9 +124,7 @@ impl Allocator {
             avail: Num::new(0),
             waiters: Num::new(0),
             btree_free: Num::new(0),
-            min_prio: Num::new(0),
-            rescale_left: Atomic::new(period),
-            rescale_period: period,
+            aging: Aging::new(&geo),
         }? Error)
     }
 
@@ -316,32 +304,6 @@ impl CacheSet {
     /// Tasks that sleep because there is no free bucket.
     pub(crate) fn bucket_waiters(&self) -> u32 {
         self.alloc.waiters.get()
-    }
-
-    /// Accounts `sectors` of I/O through the cache; after enough of them the allocator thread
-    /// lowers the priorities of all buckets. Any context.
-    pub(crate) fn rescale_priorities(&self, sectors: u32) {
-        let left = &self.alloc.rescale_left;
-        let before = left.fetch_sub(i64::from(sectors), Full);
-        if before >= 0 && before < i64::from(sectors) {
-            self.wake_allocator();
-        }
-    }
-
-    /// Lowers the priorities if enough I/O went by. Allocator thread only.
-    fn rescale_if_due(&self) {
-        if self.alloc.rescale_left.load(Relaxed) >= 0 {
-            return;
-        }
-        self.alloc
-            .rescale_left
-            .add(self.alloc.rescale_period, Relaxed);
-        let aged = self
-            .buckets
-            .all()
-            .filter_map(|b| self.buckets.age(b, prio::age));
-        let min = aged.min().unwrap_or(u16::MAX);
-        self.alloc.min_prio.put(u32::from(min));
     }
 
     /// Lets the allocator thread look for work. Any context.

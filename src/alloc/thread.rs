@@ -54,7 +54,7 @@ impl Worker {
     fn wait(&self, mut cond: impl FnMut() -> bool) -> bool {
         let c = &self.c;
         c.alloc.work.wait_until_or_stop(|| {
-            c.rescale_if_due();
+            c.buckets.settle();
             c.io_disabled() || cond()
         }) && !c.io_disabled()
     }

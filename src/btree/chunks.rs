@@ -85,6 +85,11 @@ impl Chunks for ChunkList {
         self.used.get_mut(i).map(|chunk| &mut **chunk)
     }
 
+    #[inline]
+    fn partition(&self, before: impl Fn(&Chunk) -> bool) -> usize {
+        self.used.partition_point(|chunk| before(chunk))
+    }
+
     fn insert(&mut self, i: usize) -> Result<&mut Chunk, NoMem> {
         // What is in stock was promised: nothing may be needed for it now.
         if self.stock.is_empty() {

@@ -9,16 +9,26 @@
 //! bucket if this pointer is still valid" and "invalidate the bucket if nobody pins it" exclude
 //! each other without a lock.
 //!
+//! Priorities age without a walk over the table: see `bcache_core::alloc::age`.
+//!
 //! The gc mark lives in a second word. Who changes it: the allocator when it hands a bucket out
 //! (the bucket is pinned then), the holder of a pin (dirty data), gc.
 
+mod pin;
 mod word;
 
 use bcache_core::{
-    alloc::prio::{
-        can_inc_gen,
-        gen_after,
-        INITIAL_PRIO, //
+    alloc::{
+        age::{
+            self,
+            Epoch, //
+        },
+        bucket::State,
+        prio::{
+            can_inc_gen,
+            gen_after,
+            INITIAL_PRIO, //
+        }, //
     },
     geometry::Geometry,
     key::Ptr,
@@ -27,15 +37,19 @@ use bcache_core::{
 use kernel::{
     alloc::KVVec,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
 };
+pub(crate) use pin::BucketPin;
+pub(crate) use word::Mark;
 use word::{
     Bucket,
     GcWord, //
-};
-pub(crate) use word::{
-    Mark,
-    State, //
 };
 
 /// How far the generations of keys may be ahead of the priorities on the device. These are written
@@ -47,10 +61,19 @@ const MAX_NEWER: u8 = 16;
 struct Table {
     geo: Geometry,
     dev: u16,
+    /// Rounds of aging so far; wraps.
+    rounds: Atomic<u32>,
+    /// Those at the beginning of the last walk that settled what reached priority 0.
+    walked: Atomic<u32>,
     v: KVVec<Bucket>,
 }
 
 impl Table {
+    /// What priorities are counted from now.
+    fn now(&self) -> Epoch {
+        Epoch::new(self.rounds.load(Relaxed))
+    }
+
     fn get(&self, b: BucketNr) -> Option<&Bucket> {
         self.v.get(b.index())
     }
@@ -85,18 +108,29 @@ impl BucketTable {
         for _ in 0..n {
             v.push(Bucket::new(), GFP_KERNEL)?;
         }
-        let table = Table { geo: *geo, dev, v };
+        let table = Table {
+            geo: *geo,
+            dev,
+            rounds: Atomic::new(0),
+            walked: Atomic::new(0),
+            v,
+        };
         Ok(Self(Arc::new(table, GFP_KERNEL)?))
     }
 
-    /// The word with generation and priority.
-    pub(crate) fn state(&self, b: BucketNr) -> State {
+    fn state(&self, b: BucketNr) -> State {
         self.0.get(b).map_or(State::UNUSED, Bucket::state)
     }
 
     /// Priority; see `bcache_core::alloc::prio`.
     pub(crate) fn prio(&self, b: BucketNr) -> u16 {
-        self.state(b).prio()
+        self.state(b).prio(self.0.now())
+    }
+
+    /// Priority and generation.
+    pub(crate) fn prio_gen(&self, b: BucketNr) -> (u16, u8) {
+        let s = self.state(b);
+        (s.prio(self.0.now()), s.gen())
     }
 
     /// Whether somebody pins the bucket.
@@ -146,27 +180,40 @@ impl BucketTable {
 
     /// The data was used: the bucket becomes young.
     pub(crate) fn touch(&self, b: BucketNr) {
-        if let Some(bucket) = self.0.get(b) {
-            // Mostly it is young already; then nothing is written and no cache line moves.
-            bucket.update(|s| (s.prio() != INITIAL_PRIO).then(|| s.with_prio(INITIAL_PRIO)));
-        }
+        // Mostly it is young already; then nothing is written and no cache line moves.
+        self.set_prio(b, INITIAL_PRIO);
     }
 
     /// Sets the priority.
     pub(crate) fn set_prio(&self, b: BucketNr, prio: u16) {
         if let Some(bucket) = self.0.get(b) {
-            bucket.update(|s| (s.prio() != prio).then(|| s.with_prio(prio)));
+            let now = self.0.now();
+            bucket.update(|s| Some(s.with_prio(prio, now)).filter(|new| *new != s));
         }
     }
 
-    /// Changes the priority of an unpinned bucket; gives the new one.
-    pub(crate) fn age(&self, b: BucketNr, f: impl Fn(u16, bool) -> Option<u16>) -> Option<u16> {
-        let mut aged = None;
-        self.0.get(b)?.update(|s| {
-            aged = f(s.prio(), s.pins() != 0);
-            aged.map(|prio| s.with_prio(prio))
-        });
-        aged
+    /// Lowers the priority of every bucket `rounds` times; each of those that age, and none below
+    /// 0. Gives whether [`Self::settle`] is due.
+    pub(crate) fn age(&self, rounds: u32) -> bool {
+        let so_far = self.0.rounds.load(Relaxed);
+        let walked = self.0.walked.load(Relaxed);
+        let rounds = age::rounds_allowed(rounds, so_far, walked);
+        self.0.rounds.add(rounds, Relaxed);
+        age::walk_due(so_far, walked)
+    }
+
+    /// Looks at all buckets, if there were very many rounds since it last did: a priority of 0
+    /// must not become a high one when the epoch wraps. Allocator thread only.
+    pub(crate) fn settle(&self) {
+        let rounds = self.0.rounds.load(Relaxed);
+        if !age::walk_due(rounds, self.0.walked.load(Relaxed)) {
+            return;
+        }
+        for bucket in &self.0.v {
+            let now = self.0.now();
+            bucket.update(|s| Some(s.settled(now)).filter(|new| *new != s));
+        }
+        self.0.walked.store(rounds, Relaxed);
     }
 
     /// Dirty data goes into the bucket. The caller holds a pin.
@@ -222,7 +269,8 @@ impl BucketTable {
     /// Sets generation and last generation (and priority) as read from the device.
     pub(crate) fn load(&self, b: BucketNr, prio: u16, gen: u8) {
         if let Some(bucket) = self.0.get(b) {
-            bucket.update(|s| Some(s.with_prio(prio).with_gen(gen).with_last_gc(gen)));
+            let now = self.0.now();
+            bucket.update(|s| Some(s.with_prio(prio, now).with_gen(gen).with_last_gc(gen)));
         }
     }
 
@@ -254,11 +302,12 @@ impl BucketTable {
             return None;
         }
         let bucket = self.0.get(b)?;
+        let now = self.0.now();
         bucket.update(|s| {
             (s.pins() == 0 && can_inc_gen(s.gen(), s.last_gc())).then(|| {
                 s.with_gen(s.gen().wrapping_add(1))
-                    .with_prio(INITIAL_PRIO)
-                    .with_pins(1)
+                    .pinned(now)
+                    .with_prio(INITIAL_PRIO, now)
             })
         })?;
         bucket.update_gc(|g| Some(g.with(GcWord::RECLAIMABLE_IN_GC, false)));
@@ -284,9 +333,8 @@ impl BucketTable {
 
     /// Pins the bucket, whatever it holds.
     pub(crate) fn pin(&self, b: BucketNr) -> Option<BucketPin> {
-        self.0
-            .get(b)?
-            .update(|s| Some(s.with_pins(s.pins().saturating_add(1))))?;
+        let now = self.0.now();
+        self.0.get(b)?.update(|s| Some(s.pinned(now)))?;
         Some(BucketPin::new(&self.0, b))
     }
 
@@ -294,7 +342,8 @@ impl BucketTable {
     /// lives the bucket is not given to somebody else.
     pub(crate) fn pin_valid(&self, p: Ptr) -> Option<BucketPin> {
         let (nr, bucket) = self.0.of(p)?;
-        bucket.update(|s| (s.gen() == p.gen()).then(|| s.with_pins(s.pins().saturating_add(1))))?;
+        let now = self.0.now();
+        bucket.update(|s| (s.gen() == p.gen()).then(|| s.pinned(now)))?;
         Some(BucketPin::new(&self.0, nr))
     }
 
@@ -312,66 +361,5 @@ impl BucketTable {
     pub(crate) fn all(&self) -> impl DoubleEndedIterator<Item = BucketNr> {
         let geo = &self.0.geo;
         (geo.first_bucket().0..geo.nbuckets()).map(BucketNr)
-    }
-}
-
-/// A claim on a bucket: while it lives neither gc nor the allocator touches the bucket. Any
-/// context.
-pub(crate) struct BucketPin {
-    /// `None` only in a pin that was turned into a number by [`BucketPin::into_nr`].
-    table: Option<Arc<Table>>,
-    nr: BucketNr,
-}
-
-impl BucketPin {
-    fn new(table: &Arc<Table>, nr: BucketNr) -> Self {
-        Self {
-            table: Some(table.clone()),
-            nr,
-        }
-    }
-
-    fn bucket(&self) -> Option<&Bucket> {
-        self.table.as_ref()?.get(self.nr)
-    }
-
-    /// Gives up the value but not the claim; [`BucketTable::adopt`] makes a value of it again.
-    pub(crate) fn into_nr(mut self) -> BucketNr {
-        self.table = None;
-        self.nr
-    }
-
-    /// The bucket.
-    pub(crate) fn nr(&self) -> BucketNr {
-        self.nr
-    }
-
-    /// A pointer to its first sector, of its current generation.
-    pub(crate) fn ptr(&self) -> Ptr {
-        let Some(table) = self.table.as_ref() else {
-            return Ptr(0);
-        };
-        let gen = self.bucket().map_or(0, |b| b.state().gen());
-        Ptr::new(table.dev, table.geo.bucket_start(self.nr), gen)
-    }
-}
-
-impl Clone for BucketPin {
-    fn clone(&self) -> Self {
-        if let Some(bucket) = self.bucket() {
-            bucket.update(|s| Some(s.with_pins(s.pins().saturating_add(1))));
-        }
-        Self {
-            table: self.table.clone(),
-            nr: self.nr,
-        }
-    }
-}
-
-impl Drop for BucketPin {
-    fn drop(&mut self) {
-        if let Some(bucket) = self.bucket() {
-            bucket.update(|s| Some(s.with_pins(s.pins().saturating_sub(1))));
-        }
     }
 }

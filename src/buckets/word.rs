@@ -4,11 +4,7 @@
 //!
 //! C: `struct bucket` in `bcache.h`.
 
-use bcache_core::num::{
-    low_u16,
-    low_u32,
-    low_u8, //
-};
+use bcache_core::alloc::bucket::State;
 use kernel::sync::atomic::{
     Acquire,
     Atomic,
@@ -47,50 +43,6 @@ impl Mark {
             2 => Self::Dirty,
             _ => Self::Metadata,
         }
-    }
-}
-
-/// The first word: pins in bits 0..32, gen 32..40, last_gc 40..48, prio 48..64.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct State(u64);
-
-impl State {
-    /// That of an unused bucket.
-    pub(super) const UNUSED: Self = Self(0);
-
-    pub(super) const fn pins(self) -> u32 {
-        low_u32(self.0)
-    }
-
-    /// Current generation.
-    pub(crate) const fn gen(self) -> u8 {
-        low_u8(self.0 >> 32)
-    }
-
-    /// The oldest generation that gc found in a key.
-    pub(crate) const fn last_gc(self) -> u8 {
-        low_u8(self.0 >> 40)
-    }
-
-    /// Priority.
-    pub(crate) const fn prio(self) -> u16 {
-        low_u16(self.0 >> 48)
-    }
-
-    pub(super) fn with_pins(self, pins: u32) -> Self {
-        Self((self.0 & !0xffff_ffff) | u64::from(pins))
-    }
-
-    pub(super) fn with_gen(self, gen: u8) -> Self {
-        Self((self.0 & !(0xff << 32)) | (u64::from(gen) << 32))
-    }
-
-    pub(super) fn with_last_gc(self, gen: u8) -> Self {
-        Self((self.0 & !(0xff << 40)) | (u64::from(gen) << 40))
-    }
-
-    pub(super) fn with_prio(self, prio: u16) -> Self {
-        Self((self.0 & !(0xffff << 48)) | (u64::from(prio) << 48))
     }
 }
 
@@ -144,22 +96,22 @@ impl Bucket {
     /// An unused bucket of generation 0.
     pub(super) fn new() -> Self {
         Self {
-            state: Atomic::new(0),
+            state: Atomic::new(State::UNUSED.bits()),
             gc: Atomic::new(0),
         }
     }
 
     pub(super) fn state(&self) -> State {
-        State(self.state.load(Acquire))
+        State::from_bits(self.state.load(Acquire))
     }
 
     /// Applies `f` until it takes; gives the state before, or `None` if `f` declined.
     pub(super) fn update(&self, mut f: impl FnMut(State) -> Option<State>) -> Option<State> {
         let mut old = self.state.load(Acquire);
         loop {
-            let new = f(State(old))?;
-            match self.state.cmpxchg(old, new.0, Full) {
-                Ok(_) => return Some(State(old)),
+            let new = f(State::from_bits(old))?;
+            match self.state.cmpxchg(old, new.bits(), Full) {
+                Ok(_) => return Some(State::from_bits(old)),
                 Err(now) => old = now,
             }
         }

@@ -24,7 +24,8 @@
 //! | allocator thread | - | gc; [`CacheSet::prio_write`]: disk, journal *meta* entry |
 //! | gc | structure mutex or one leaf's locks | disk, journal *meta* entry; never for a bucket |
 //! | journal thread | - | disk; room in the journal: writes of leaves (`btree_flush_oldest`), inserts that hold pins |
-//! | `flush_to` | anything outside the btree's leaf locks | journal thread |
+//! | batch of writes (`request/insert.rs`), until its keys are in the journal | what all its writes hold | as an insert before [`Journal::add`]; never for a write of a user |
+//! | flush, durable write | - (parked, ended by the journal thread) | journal thread |
 //!
 //! The only way round would be: insert with a pin (of the oldest entry) -> bucket -> allocator ->
 //! meta entry -> journal thread -> room -> that insert. It is cut twice:
@@ -216,12 +217,9 @@ impl Journal {
         Ok(())
     }
 
-    /// Waits until the entry `seq` and all before it are durable, and all data with them.
-    ///
-    /// # Errors
-    ///
-    /// `EIO` once the set is dead.
-    pub(crate) fn flush_to(&self, c: &CacheSet, seq: u64) -> Result {
+    /// Sees to it that the entry `seq`, all before it, and all data with them become durable soon. Gives the entry to wait
+    /// for; `None` if they are durable. Not with a leaf lock held.
+    pub(crate) fn start_flush(&self, seq: u64) -> Option<u64> {
         let mut st = self.state.lock();
         let mut target = seq.min(st.seq);
         if target == st.seq {
@@ -232,13 +230,17 @@ impl Journal {
                 st.wanted = true;
             }
         }
-        let done = st.durable >= target;
-        drop(st);
-        if done {
-            return Ok(());
+        if st.durable >= target {
+            return None;
         }
+        drop(st);
         self.signal.work.wake_all();
-        self.wait_durable(c, target)
+        Some(target)
+    }
+
+    /// The newest entry that is durable.
+    pub(crate) fn durable(&self) -> u64 {
+        self.state.lock().durable
     }
 
     fn wait_durable(&self, c: &CacheSet, seq: u64) -> Result {

@@ -61,6 +61,7 @@ impl Writer {
             }
         }
         self.c.journal.signal.progress.wake_all();
+        self.c.end_durable();
     }
 
     /// Sleeps until the open entry is to be written; false if the thread has to end.
@@ -147,6 +148,7 @@ impl Writer {
         let j = &self.c.journal;
         j.state.lock().written(&job.fields);
         j.signal.progress.wake_all();
+        self.c.end_durable();
         Ok(())
     }
 }

@@ -46,6 +46,9 @@ pub(super) fn submit(dev: ArcBorrow<'_, CachedDev>, user: UserBio, pass: GatePas
 impl EndIo for PassIo {
     fn end_io(bio: OwnedBio<Self>, status: Status) {
         let mut data = bio.into_data();
+        if data.opf.is_write() {
+            data.dev.unflushed.wrote();
+        }
         if !status.is_ok() {
             data.dev.backing_failed(data.opf);
         }

@@ -9,12 +9,13 @@
 //!
 //! Writes whose data got there while the worker was on its way are done together: one addition to the journal, then
 //! key by key into the index, and only then do their submitters hear of it, who else would take the CPU away in between.
-//! What would have to wait for the disk goes on alone and holds up nobody.
+//! What would have to wait for more than the journal goes on alone and holds up nobody.
 //!
 //! Where the data got there while a task was at work (the disk is memory, or a layer below has a worker of its own) that
 //! task changes the index at once if nothing stands in its way: that saves the worker, and two switches between tasks.
 
 use super::{
+    durable::Durably,
     keys::Keys,
     write::{
         Next,
@@ -31,7 +32,10 @@ use bcache_core::key::Key;
 use bcache_kernel::{
     batch::Ready,
     block::Status,
-    job::Job,
+    job::{
+        Job,
+        Shared, //
+    },
     task,
     time::cond_resched, //
 };
@@ -85,7 +89,7 @@ pub(super) fn insert_now(mut job: Job<WriteReq>) -> Result<(), Job<WriteReq>> {
         job.rest = Some(Rest {
             pin,
             keys,
-            up_to: job.round_end,
+            up_to: job.sectors,
         });
         job.next = Next::Index;
         job.queue();
@@ -96,20 +100,21 @@ pub(super) fn insert_now(mut job: Job<WriteReq>) -> Result<(), Job<WriteReq>> {
     Ok(())
 }
 
-/// Adds the keys of a write to the journal, if it is a plain one and that is possible without waiting.
+/// Adds the keys of a write to the journal, if it needs no more than these and that is possible without waiting.
 fn journal_now(req: &WriteReq) -> Option<(JournalPin, Keys<ROUND>)> {
     let att = &req.stay.att;
     let ready = match req.way {
         Way::Back => req.error.is_ok() && att.wb.has_dirty.get(),
         Way::Through => req.error.is_ok() && req.cache.is_ok(),
-        Way::Bypass => false,
+        Way::Bypass => true,
     };
-    let last = req.round_end >= req.sectors && !req.flush;
-    if !(ready && last && task::may_try_locks()) {
+    if !ready || req.flush || !task::may_try_locks() {
         return None;
     }
     let mut keys = Keys::new();
-    push_keys(req, &mut keys);
+    if push_keys(req, &mut keys) < req.sectors {
+        return None;
+    }
     let pin = att.set.journal.try_add(&att.set, keys.as_slice())?;
     Some((pin, keys))
 }
@@ -147,8 +152,14 @@ impl Batch {
             // One of the devices does not have the data: neither may the index say so.
             job.way = Way::Bypass;
         }
-        if let Err(e) = may_insert(&job) {
-            return fail(job, e);
+        if job.stay.att.set.io_disabled() {
+            return fail(job, EIO);
+        }
+        if job.way == Way::Back && !job.stay.att.wb.has_dirty.get() {
+            // The backing device may lie upon another one of this set, whose writes come here: waiting for it would be
+            // waiting for ourselves.
+            job.next = Next::MarkDirty;
+            return job.queue();
         }
         let first = self.keys.len();
         let up_to = push_keys(&job, &mut self.keys);
@@ -211,16 +222,12 @@ impl Member {
     }
 }
 
-/// What has to be so before the keys of a write may enter the index. May sleep.
-fn may_insert(req: &WriteReq) -> Result {
-    let att = &req.stay.att;
-    if att.set.io_disabled() {
-        return Err(EIO);
+/// The first dirty write: the backing device has to know that it has dirty data before the index does. Worker.
+pub(super) fn mark_dirty(job: Job<WriteReq>) {
+    match job.stay.att.mark_dirty() {
+        Ok(()) => job.batch(),
+        Err(e) => fail(job, e),
     }
-    if req.way == Way::Back {
-        att.mark_dirty()?;
-    }
-    Ok(())
 }
 
 /// Puts into the index what a batch could not. Worker.
@@ -244,11 +251,7 @@ pub(super) fn insert_rest(mut job: Job<WriteReq>) {
 fn done(mut job: Job<WriteReq>, up_to: u32) {
     job.done = up_to;
     if job.done >= job.sectors {
-        if !job.flush {
-            return finish(job);
-        }
-        job.next = Next::Flush;
-        return job.queue();
+        return if job.flush { flush(job) } else { finish(job) };
     }
     if job.no_space {
         job.way = Way::Bypass;
@@ -296,15 +299,34 @@ fn push_erasing<const N: usize>(req: &WriteReq, keys: &mut Keys<N>) -> u32 {
     at
 }
 
-/// Makes the journal durable for a write that asks for it, and ends it. Worker.
-pub(super) fn flush(job: Job<WriteReq>) {
-    if job.error.is_ok() {
-        let set = &job.stay.att.set;
-        if let Err(e) = set.journal.flush_to(set, job.seq) {
-            job.error.record(Status::from(e));
-        }
+/// Ends a write when the journal is durable with its keys. Worker.
+fn flush(mut job: Job<WriteReq>) {
+    match job.stay.att.set.journal.start_flush(job.seq) {
+        Some(seq) => job.seq = seq,
+        None => return finish(job),
     }
-    finish(job);
+    let req = job.share();
+    let set = &req.stay.att.set;
+    set.when_durable(set.durable.writes(), &req);
+    end(req);
+}
+
+impl Durably for WriteReq {
+    fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    fn durable(req: Shared<Self>, status: Status) {
+        req.error.record(status);
+        end(req);
+    }
+}
+
+/// Gives up one reference to a write whose keys are in; the last one ends it.
+fn end(req: Shared<WriteReq>) {
+    if let Some(job) = req.release() {
+        finish(job);
+    }
 }
 
 /// Ends a write with an error.

@@ -13,9 +13,11 @@ mod bypass;
 mod cells;
 mod congestion;
 mod detached;
+mod durable;
 mod fill;
 mod flush;
 mod hit;
+mod hole;
 mod insert;
 mod keys;
 mod miss;
@@ -29,6 +31,7 @@ pub(crate) use congestion::{
     CacheIo,
     Congestion, //
 };
+pub(crate) use durable::Durable;
 pub(crate) use write::WriteBatches;
 
 use crate::{
@@ -60,11 +63,12 @@ const MIN_REQUESTS: u16 = 4;
 ///
 /// 1. `hit`
 /// 2. `reads`, `writes`, `flushes`
-/// 3. `read`, `write`, `flush`, `pass`: come back from the devices
+/// 3. `read`, `write`, `flush`, `hole`, `pass`: come back from the devices
 ///
 /// Nobody waits for the others: there need not be a fill, and writeback has another way.
 pub(crate) struct IoSets {
     hit: Pin<KBox<BioSet<hit::HitIo>>>,
+    hole: Pin<KBox<BioSet<hole::HoleIo>>>,
     reads: Pin<KBox<Pool<read::ReadReq>>>,
     writes: Pin<KBox<Pool<write::WriteReq>>>,
     flushes: Pin<KBox<Pool<flush::FlushReq>>>,
@@ -84,6 +88,7 @@ impl IoSets {
     pub(crate) fn new() -> Result<Self> {
         Ok(Self {
             hit: BioSet::new(MIN_BIOS, false)?,
+            hole: BioSet::new(MIN_BIOS, false)?,
             reads: Pool::new(MIN_REQUESTS)?,
             writes: Pool::new(MIN_REQUESTS)?,
             flushes: Pool::new(MIN_REQUESTS)?,

@@ -63,8 +63,15 @@ impl Plan {
 
     /// Makes the plan anew: all `sectors` from the backing device.
     pub(super) fn all_from_backing(&mut self, sectors: u32) {
-        *self = Self::new(0);
+        self.restart(0);
         self.push(sectors, NOWHERE);
+    }
+
+    /// Makes the plan empty, to go on at `from`.
+    fn restart(&mut self, from: u32) {
+        self.len = 0;
+        self.end = from;
+        self.dirty = false;
     }
 
     /// Makes the plan anew: looks up the sectors `start + from .. start + to` of `inode`, as far as they fit.
@@ -81,7 +88,7 @@ impl Plan {
         nonblock: bool,
     ) -> Result {
         let (from, to) = range;
-        *self = Self::new(from);
+        self.restart(from);
         let begin = start.saturating_add(u64::from(from));
         let end = start.saturating_add(u64::from(to));
         set.btree_lookup(
@@ -155,25 +162,39 @@ impl Plan {
     }
 }
 
+/// What one look at the index finds of a read.
+pub(super) enum Found {
+    /// All of it at a place in the cache; whether it is dirty.
+    Hit(Ptr, bool),
+    /// No key at all.
+    Nothing,
+    /// It takes a plan.
+    Pieces,
+}
+
 impl CacheSet {
-    /// The place of `sectors` sectors from `start` on, and whether they are dirty, if one key that is in memory has
-    /// them all. Does not wait for I/O.
-    pub(super) fn find_hit(&self, inode: u32, start: u64, sectors: u32) -> Option<(Ptr, bool)> {
+    /// Looks for `sectors` sectors from `start` on, in one key that is in memory. Does not wait for I/O.
+    pub(super) fn find_whole(&self, inode: u32, start: u64, sectors: u32) -> Found {
         let end = start.saturating_add(u64::from(sectors));
-        let mut hit = None;
+        let mut found = Found::Nothing;
         let (from, to) = (Pos::new(inode, start), Pos::new(inode, end));
-        self.btree_lookup(from, to, true, &mut |k| {
+        let looked = self.btree_lookup(from, to, true, &mut |k| {
+            found = Found::Pieces;
             if k.start() <= start && k.end() >= end {
                 let k = k.piece(start, end);
-                hit = self.usable_ptr(&k).map(|ptr| (ptr, k.dirty()));
+                if let Some(ptr) = self.usable_ptr(&k) {
+                    found = Found::Hit(ptr, k.dirty());
+                }
             }
             false
-        })
-        .ok()?;
-        if let Some((ptr, _)) = hit {
+        });
+        if looked.is_err() {
+            return Found::Pieces;
+        }
+        if let Found::Hit(ptr, _) = found {
             self.touch_bucket(ptr);
         }
-        hit
+        found
     }
 
     /// The pointer of `k`, if data can be read through it now.

@@ -4,16 +4,17 @@
 //!
 //! C: `cached_dev_read`, `cache_lookup`, `cached_dev_read_error` in `request.c`.
 //!
-//! A read that one piece of the cache answers is a single clone (see [`super::hit`]); everything else becomes
-//! a [`ReadReq`]. The bucket behind a pointer can be reused while the data is read. That is found out
+//! A read that one piece of the cache answers is a single clone (see [`super::hit`]), as is one past the cache that has
+//! none of it (see [`super::hole`]); everything else becomes a [`ReadReq`]. The bucket behind a pointer can be reused while the data is read. That is found out
 //! afterwards, by the generation; the read then starts anew with a fresh look-up.
 
 use super::{
     cells::ErrorCell,
     congestion::{now_us, CacheIo},
     hit,
+    hole,
     miss,
-    plan::{Piece, Plan},
+    plan::{Found, Piece, Plan},
     Stay, //
 };
 use crate::{
@@ -86,9 +87,10 @@ pub(super) enum ReadIo {
 pub(super) fn submit(stay: Stay, user: UserBio, bypass: bool) {
     let att = &stay.att;
     let start = user.sector().saturating_add(att.dev.data_offset);
-    match att.set.find_hit(att.inode, start, user.sectors()) {
-        Some((ptr, dirty)) => hit::send(stay, user, ptr, dirty, bypass),
-        None => submit_request(stay, user, bypass),
+    match att.set.find_whole(att.inode, start, user.sectors()) {
+        Found::Hit(ptr, dirty) => hit::send(stay, user, ptr, dirty, bypass),
+        Found::Nothing if bypass || att.must_bypass() => hole::send(stay, user, start),
+        Found::Nothing | Found::Pieces => submit_request(stay, user, bypass),
     }
 }
 

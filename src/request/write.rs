@@ -27,9 +27,12 @@ use crate::{
     open_buckets::DataExtent,
     writeback::Sent, //
 };
-use bcache_core::request::mode::{
-    self,
-    WritebackInput, //
+use bcache_core::request::{
+    mode::{
+        self,
+        WritebackInput, //
+    },
+    unflushed, //
 };
 use bcache_kernel::{
     batch::{BatchRun, Batches, Ready},
@@ -61,10 +64,10 @@ pub(super) enum Way {
 pub(super) enum Next {
     /// Send the next data off.
     Send,
+    /// Note in the superblock of the backing device that there is dirty data.
+    MarkDirty,
     /// Put into the index what is left of the round.
     Index,
-    /// Make the journal durable.
-    Flush,
 }
 
 /// A piece of a write that has its place in the cache.
@@ -114,7 +117,7 @@ pub(super) enum WriteIo {
     /// Data or discard to the backing device.
     Backing(Shared<WriteReq>, Sent),
     /// The flush that a writeback with PREFLUSH owes the backing device.
-    Flush(Shared<WriteReq>),
+    Flush(Shared<WriteReq>, unflushed::Flush),
 }
 
 /// A number for the submitting task, so that its writes share buckets (C: `hash_long(current, 16)`).
@@ -203,8 +206,8 @@ impl JobRun for WriteReq {
         let _noio = memalloc::noio();
         match job.next {
             Next::Send => send(job, true),
+            Next::MarkDirty => insert::mark_dirty(job),
             Next::Index => insert::insert_rest(job),
-            Next::Flush => insert::flush(job),
         }
     }
 }
@@ -353,8 +356,11 @@ impl Sender for Shared<WriteReq> {
         let opf = user.opf();
         let (sets, bdev) = (&att.dev.io, &att.dev.bdev);
         if self.way == Way::Back {
-            if opf.has(Opf::PREFLUSH) {
-                let io = WriteIo::Flush(self.clone());
+            if !opf.has(Opf::PREFLUSH) {
+                return;
+            }
+            if let Some(flush) = att.dev.unflushed.begin() {
+                let io = WriteIo::Flush(self.clone(), flush);
                 let opf = Opf::WRITE | Opf::SYNC | Opf::PREFLUSH;
                 sets.write.alloc(bdev, 0, opf, 0, io).submit();
             }
@@ -402,16 +408,19 @@ impl EndIo for WriteIo {
             }
             WriteIo::Backing(req, sent) => {
                 req.stay.att.answered(sent);
+                req.stay.att.dev.unflushed.wrote();
                 if !status.is_ok() {
                     req.stay.att.dev.backing_failed(opf);
                     req.error.record(status);
                 }
                 req
             }
-            WriteIo::Flush(req) => {
-                if !status.is_ok() {
+            WriteIo::Flush(req, flush) => {
+                let dev = &req.stay.att.dev;
+                if status.is_ok() {
+                    dev.unflushed.done(flush);
+                } else {
                     // As in C the write itself did not fail by this.
-                    let dev = &req.stay.att.dev;
                     pr_err!("Can't flush {}\n", dev.name);
                     dev.backing_failed(opf);
                 }

@@ -11,7 +11,10 @@
 //!
 //! All that takes more memory than there may be; without it there is another way ([`super::carry`]).
 
-use super::carry;
+use super::{
+    carry,
+    order::Order, //
+};
 use crate::{
     attach::Attachment,
     buckets::BucketPin,
@@ -23,10 +26,14 @@ use bcache_core::{
     num::{
         usize_from_u32,
         SECTOR_SHIFT, //
+    },
+    writeback::window::{
+        self,
+        Window, //
     }, //
 };
 use bcache_kernel::{
-    block::{EndIo, Opf, OwnedBio, Status},
+    block::{plugged, EndIo, Opf, OwnedBio, Status},
     dma::DmaBuf,
     job::{Job, JobRun, Slot},
     kthread::should_stop,
@@ -40,18 +47,12 @@ use kernel::{
     sync::Mutex, //
 };
 
-/// Keys in flight at a time.
-const IN_FLIGHT: u32 = 64;
-/// As many slots, to bring the writes in order.
-const SLOTS: usize = 64;
+/// Sectors in flight from which on there are no more keys in flight than C has.
+const SECTORS_IN_FLIGHT: u32 = 32768;
 /// Keys that may go through together between two looks at the limiter.
 const KEYS_PER_PASS: u32 = 5;
 /// Sectors after which no further key joins.
 const SECTORS_PER_PASS: u64 = 5000;
-/// Written keys after which the backing device is flushed.
-const SETTLE_AT: usize = 128;
-/// Milliseconds after which it is flushed for fewer.
-const SETTLE_AFTER_MS: u32 = 1000;
 
 /// What the next step of a key is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,17 @@ enum Next {
     Write,
     /// The write is over.
     Written,
+}
+
+/// How the writeback of a list of keys ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    /// All are through.
+    All,
+    /// `writeback_running` was cleared meanwhile (C goes on to the end of the list).
+    Some,
+    /// Some could not be read or written.
+    Failed,
 }
 
 /// A key on its way.
@@ -81,30 +93,28 @@ pub(crate) struct DirtyReq {
 /// What a bio of background writeback carries: the key it works for.
 pub(crate) struct DirtyBio(Option<Job<DirtyReq>>);
 
-/// Reads that are complete, by their place in the order.
-struct Order {
-    /// The next write to be issued.
-    next: u32,
-    ready: KVec<Option<Job<DirtyReq>>>,
-}
-
 /// What the steps of all keys share.
 #[pin_data]
 pub(super) struct Flow {
     in_flight: Num,
-    /// Place of the next read in the order of writes; the thread's own.
-    next_seq: Num,
+    /// Sectors of the keys in flight.
+    sectors: Num,
+    /// Keys that came to an end.
+    ended: Num,
+    /// How many may be in flight; the thread's own.
+    #[pin]
+    window: Mutex<Window>,
     /// Keys that could not be read or written since the thread last looked.
-    errors: Num,
+    pub(super) errors: Num,
     /// When the thread settled last, in jiffies; its own.
-    settled: Num64,
+    pub(super) settled: Num64,
     /// Runs the steps of the keys, apart from requests: those can wait for buckets that only writeback frees.
     pub(super) wq: Wq,
     #[pin]
     order: Mutex<Order>,
     /// Keys that are written but not flushed.
     #[pin]
-    written: Mutex<KVec<Key>>,
+    pub(super) written: Mutex<KVVec<Key>>,
     /// For keys that there is no memory for.
     #[pin]
     pub(super) spare: Mutex<DmaBuf>,
@@ -113,58 +123,64 @@ pub(super) struct Flow {
 impl Flow {
     /// Nothing in flight. May sleep.
     pub(super) fn new() -> Result<impl PinInit<Self>> {
-        let mut ready = KVec::with_capacity(SLOTS, GFP_KERNEL)?;
-        for _ in 0..SLOTS {
-            ready.push(None, GFP_KERNEL)?;
-        }
+        let order = Order::new()?;
         let wq = Wq::new(c"bcache_writeback_wq", true, false, 0)?;
-        let written = KVec::with_capacity(super::keybuf::KEYBUF_KEYS, GFP_KERNEL)?;
+        let written = KVVec::with_capacity(super::keybuf::KEYBUF_KEYS, GFP_KERNEL)?;
         let spare = carry::buffer()?;
         Ok(pin_init!(Self {
             in_flight: Num::new(0),
-            next_seq: Num::new(0),
+            sectors: Num::new(0),
+            ended: Num::new(0),
+            window <- new_mutex!(Window::new(), "Flow::window"),
             errors: Num::new(0),
             settled: Num64::new(time::jiffies()),
             wq,
-            order <- new_mutex!(Order { next: 0, ready }, "Flow::order"),
+            order <- new_mutex!(order, "Flow::order"),
             written <- new_mutex!(written, "Flow::written"),
             spare <- new_mutex!(spare, "Flow::spare"),
         }))
     }
 }
 
-impl Flow {
-    /// Whether it is time to flush the backing device for what is written.
-    fn settle_due(&self) -> bool {
-        let count = self.written.lock().len();
-        let since = time::jiffies().wrapping_sub(self.settled.get());
-        count >= SETTLE_AT || (count != 0 && since >= time::msecs_to_jiffies(SETTLE_AFTER_MS))
-    }
-}
-
-impl Order {
-    fn slot(&mut self, seq: u32) -> Option<&mut Option<Job<DirtyReq>>> {
-        let slots = u32::try_from(SLOTS).ok()?;
-        self.ready.get_mut(usize::try_from(seq % slots).ok()?)
-    }
-}
-
 impl Attachment {
-    /// Writes back all keys of the list; false if there were errors. The writeback thread; waits for all its I/O.
-    pub(super) fn write_back(&self) -> bool {
-        self.wb.flow.errors.put(0);
-        while !should_stop() && !self.set.io_disabled() && self.wb.flow.errors.get() == 0 {
+    /// Writes back the keys of the list, or as many as it may. With `all` it waits for the end of all its I/O, else the next
+    /// scan may begin meanwhile. The writeback thread.
+    pub(super) fn write_back(&self, all: bool) -> Written {
+        let flow = &self.wb.flow;
+        let over = || should_stop() || self.set.io_disabled() || flow.errors.get() != 0;
+        let mut end = Written::All;
+        while !over() {
+            if !self.wants_writeback() {
+                end = Written::Some;
+                break;
+            }
             let Some(sectors) = self.start_pass() else {
                 break;
             };
             self.limit(sectors);
         }
+        if all || end == Written::Some || over() || !self.wb.keybuf.is_roomy() {
+            self.drain();
+        }
+        if flow.errors.get() != 0 {
+            end = Written::Failed;
+        }
+        flow.errors.put(0);
+        end
+    }
+
+    /// Whether writeback shall go on: `writeback_running`, which a detach does not look at. Any context.
+    fn wants_writeback(&self) -> bool {
+        self.detaching.get() || self.dev.tun.writeback_running.get()
+    }
+
+    /// Waits for the end of all I/O, and makes what is written clean; the list is empty then. The writeback thread.
+    pub(super) fn drain(&self) {
+        let flow = &self.wb.flow;
         self.wb.keybuf.drop_idle();
-        self.wb
-            .wake
-            .wait_until(|| self.wb.flow.in_flight.get() == 0);
+        self.wb.wake.wait_until(|| flow.in_flight.get() == 0);
+        flow.window.lock().interrupted();
         self.settle();
-        self.wb.flow.errors.get() == 0
     }
 
     /// Starts a few keys that follow on each other; gives their sectors, or `None` if there is no key.
@@ -191,7 +207,10 @@ impl Attachment {
             self.settle();
         }
         let mut delay = self.writeback_delay(sectors);
-        while delay != 0 && !should_stop() && !self.set.io_disabled() {
+        if delay != 0 {
+            self.wb.flow.window.lock().interrupted();
+        }
+        while delay != 0 && !should_stop() && !self.set.io_disabled() && self.wants_writeback() {
             self.wb.sleep(delay, || self.set.io_disabled());
             delay = self.writeback_delay(0);
         }
@@ -205,7 +224,7 @@ impl Attachment {
             // Overwritten since the scan, and its bucket is free already.
             return self.wb.keybuf.remove(&key);
         };
-        self.wb.wake.wait_until(|| flow.in_flight.get() < IN_FLIGHT);
+        self.wait_for_room();
         let done = match self.set.attachment(self.inode).and_then(Stay::of) {
             Some(stay) => match self.memory_for(&key) {
                 Some((bio, slot)) => self.send_read(key, pin, stay, bio, slot),
@@ -217,6 +236,24 @@ impl Attachment {
             flow.errors.add(1);
             self.wb.keybuf.remove(&key);
         }
+    }
+
+    /// Waits while as much is in flight as may be.
+    fn wait_for_room(&self) {
+        let flow = &self.wb.flow;
+        let mut window = flow.window.lock();
+        let width = window.width();
+        let room = || {
+            let keys = flow.in_flight.get();
+            keys < window::MIN || (keys < width && flow.sectors.get() < SECTORS_IN_FLIGHT)
+        };
+        if flow.in_flight.get() >= width {
+            window.full(time::local_clock_ns(), flow.ended.get());
+        } else if !room() {
+            window.interrupted();
+        }
+        drop(window);
+        self.wb.wake.wait_until(room);
     }
 
     /// Pages and a request for a key, if they can be had.
@@ -245,7 +282,7 @@ impl Attachment {
         self.set_priority(&mut bio);
         let job = slot.fill(DirtyReq {
             key,
-            seq: self.wb.flow.next_seq.get(),
+            seq: self.wb.flow.order.lock().send(&key),
             next: Next::Write,
             status: Status::OK,
             bio: None,
@@ -253,64 +290,17 @@ impl Attachment {
             _pin: pin,
             stay,
         });
-        self.wb.flow.next_seq.add(1);
+        self.wb.flow.sectors.add(key.size());
         self.wb.flow.in_flight.add(1);
         bio.data_mut().0 = Some(job);
         bio.submit();
         Ok(())
     }
 
-    /// A key is written: it is settled with the next flush.
-    pub(super) fn note_written(&self, key: Key) -> Result<(), Status> {
-        // There is room for every key of the list.
-        let kept = self.wb.flow.written.lock().push_within_capacity(key);
-        kept.map_err(|_| Status::IOERR)
-    }
-
     /// Without a target for dirty data writeback takes only what nobody else wants.
     fn set_priority(&self, bio: &mut OwnedBio<DirtyBio>) {
         if self.dev.tun.writeback_percent.get() == 0 {
             bio.set_ioprio_idle();
-        }
-    }
-
-    /// Makes what is written durable and the keys clean. The writeback thread; may sleep.
-    fn settle(&self) {
-        let flow = &self.wb.flow;
-        flow.settled.put(time::jiffies());
-        if flow.written.lock().is_empty() {
-            return;
-        }
-        // Only writes that completed before the flush are covered by it: later ones wait for the next.
-        let count = flow.written.lock().len();
-        let durable = self.dev.bdev.flush_sync().is_ok();
-        if !durable {
-            flow.errors.add(1);
-            self.dev.count_backing_error();
-        }
-        for _ in 0..count {
-            let Ok(key) = flow.written.lock().remove(0) else {
-                break;
-            };
-            if durable {
-                self.make_clean(&key);
-            }
-            self.wb.keybuf.remove(&key);
-        }
-    }
-
-    /// Replaces a dirty key by a clean one, as far as nobody wrote over it.
-    fn make_clean(&self, key: &Key) {
-        let mut clean = *key;
-        clean.set_dirty(false);
-        match self.set.btree_replace(&clean, key) {
-            Ok(sectors) if sectors != 0 => {
-                self.set.count.writeback_keys_done.add(1);
-                self.wb.control.note_cleaned(sectors);
-            }
-            _ => {
-                self.set.count.writeback_keys_failed.add(1);
-            }
         }
     }
 }
@@ -334,17 +324,14 @@ fn write_in_order(job: Job<DirtyReq>) {
     let stay_att = job.stay.att.clone();
     let seq = job.seq;
     let mut order = stay_att.wb.flow.order.lock();
-    if let Some(slot) = order.slot(seq) {
-        *slot = Some(job);
-    }
-    loop {
-        let next = order.next;
-        let Some(job) = order.slot(next).and_then(Option::take) else {
-            break;
-        };
-        order.next = next.wrapping_add(1);
-        write(job);
-    }
+    let count = order.arrived(seq, job);
+    plugged(|| {
+        for _ in 0..count {
+            if let Some(job) = order.take() {
+                write(job);
+            }
+        }
+    });
 }
 
 /// Writes a key to the backing device, or ends it if it could not be read.
@@ -381,6 +368,8 @@ fn written(mut job: Job<DirtyReq>) {
         wb.flow.errors.add(1);
         wb.keybuf.remove(&job.key);
     }
+    wb.flow.sectors.add(0u32.wrapping_sub(job.key.size()));
+    wb.flow.ended.add(1);
     wb.flow.in_flight.add(u32::MAX);
     wb.wake.wake_all();
 }

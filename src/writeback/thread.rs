@@ -6,6 +6,7 @@
 
 use super::{
     count::MAX_SECTOR,
+    io::Written,
     keybuf::Offered, //
 };
 use crate::attach::Attachment;
@@ -49,6 +50,7 @@ pub(super) fn main(att: &Attachment) {
             return;
         }
     }
+    att.drain();
     if att.set.io_disabled() && !should_stop() {
         // Whoever retires the set decides about the device first.
         if att.wb.wake.wait_until_or_stop(|| att.detaching.get()) {
@@ -80,31 +82,28 @@ impl Scanner<'_> {
                 || att.detaching.get()
                 || (att.wb.has_dirty.get() && att.dev.tun.writeback_running.get())
         };
+        if !ready() {
+            // What is on its way comes to its end before the thread sleeps.
+            att.drain();
+        }
         att.wb.wake.wait_until_or_stop(ready) && !self.over()
     }
 
     /// One scan and the writeback of what it found; true if the thread is through.
     fn round(&mut self) -> bool {
-        let scan = self.scan();
-        let mut all = false;
-        let ok = match scan {
+        let (all, written) = match self.scan() {
             Scan::Detached => return true,
-            Scan::Failed => false,
-            Scan::Clean => {
-                all = true;
-                true
-            }
-            Scan::Found { all: whole } => {
-                all = whole;
-                self.att.write_back()
-            }
+            Scan::Failed => (false, Written::Failed),
+            Scan::Clean => (true, Written::All),
+            Scan::Found { all } => (all, self.att.write_back(all)),
         };
-        if !ok {
+        if written == Written::Failed {
+            self.att.drain();
             self.back_off();
             return false;
         }
         self.backoff.reset();
-        if all {
+        if all && written == Written::All {
             self.pause();
         }
         false
@@ -114,12 +113,12 @@ impl Scanner<'_> {
     fn scan(&mut self) -> Scan {
         let att = self.att;
         let _exclusive = att.wb.lock.exclusive();
-        att.wb.keybuf.reset_range();
+        att.wb.keybuf.begin_scan();
         let all = match self.refill() {
             Ok(all) => all,
             Err(_) => return Scan::Failed,
         };
-        if !all || !att.wb.keybuf.is_empty() {
+        if !all || !att.wb.keybuf.found_nothing() {
             return Scan::Found { all };
         }
         if self.over() {
@@ -229,14 +228,20 @@ impl Scanner<'_> {
         att.dev.rate.reset();
     }
 
-    /// Waits after errors, longer and longer, instead of trying in a loop.
+    /// Waits after errors, longer and longer, instead of trying in a loop. Whoever asks for a detach meanwhile, or
+    /// changes a setting, gets the next try at once.
     fn back_off(&mut self) {
+        let att = self.att;
+        if self.over() {
+            return;
+        }
         let ms = self.backoff.next_ms();
-        let stopping = || self.att.set.io_disabled();
-        let jiffies = time::msecs_to_jiffies(ms);
-        self.att
-            .wb
-            .wake
-            .wait_until_or_stop_timeout(stopping, jiffies);
+        pr_warn!(
+            "{}: dirty data could not be written back, trying again in {} ms\n",
+            att.dev.name,
+            ms
+        );
+        att.wb
+            .sleep(time::msecs_to_jiffies(ms), || att.set.io_disabled());
     }
 }

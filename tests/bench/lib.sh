@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 # Parts of the guest of scripts/bench: a measured fio job, and a device that comes and goes.
 
 # The smaller the cache, the fewer buckets C keeps ready; writes that find none are not cached.
@@ -64,17 +64,20 @@ said_modules() {
 	fi
 }
 
-# Of a real-time priority: who runs next, fio or a worker of the driver, would else hang on what ran before.
+# Of a real-time priority: who runs next, fio or a worker of the driver, would else hang on what ran before. Now and then it
+# rests, so that the driver's threads get the processor, too: without them there are no free buckets.
 FIO=(
 	chrt -f 10 fio --minimal --ioengine=libaio --direct=1 --randseed=42 --allrandrepeat=1 --invalidate=0 --eta=never --gtod_reduce=1 --allow_file_create=0
+	--thinktime=1ms --thinktime_blocks=32
 )
 
 # fill DEVICE OFFSET-MiB BLOCKS: writes each 4 KiB block once, in random order, without counting
 fill() {
 	local rw
-	# Where no bucket was ready the write has passed the cache by; the read brings it in.
-	for rw in randwrite read; do
+	# Where no bucket was ready the write has passed the cache by; a read brings it in, unless there is none again.
+	for rw in randwrite read read; do
 		"${FIO[@]}" --name=fill --filename="$1" --offset="${2}M" --size=$(($3 * 4096)) --bs=4k --rw=$rw >/tmp/fio.log || die "fill"
+		sleep 1
 	done
 }
 

@@ -3,6 +3,8 @@
 
     report.py floors ROWS                   the rows with the floors they need
     report.py report RUN TOLERANCE [ROW]    RUN holds counts (count.c) and said (guest.sh); ROW: a profile of it, too
+    report.py guard RUN                     compares the ratios of a reported run with those in RUN/recorded
+    report.py record RUN                    prints these ratios, a line for each row
 """
 
 import bisect
@@ -255,8 +257,36 @@ def report(run, tolerance, row):
         sys.exit(3)
 
 
+def ratios(run):
+    with open(os.path.join(run, "bench.json")) as f:
+        return {r["row"]: r["ratio"] for r in json.load(f)["rows"] if "ratio" in r}
+
+
+def guard(run):
+    """No ratio may be above the recorded one by more than 3 %. Lower ones are good news: to be recorded anew."""
+    now = ratios(run)
+    with open(os.path.join(run, "recorded")) as f:
+        recorded = [line.split() for line in f if line.strip() and not line.startswith("#")]
+    failed = 0
+    print("KTAP version 1")
+    for n, (row, ratio) in enumerate(recorded, 1):
+        limit = float(ratio) * 1.03
+        good = row in now and now[row] <= limit
+        failed += not good
+        got = f"{now[row]:.3f}" if row in now else "not measured"
+        print(f"{'ok' if good else 'not ok'} {n} {row}: {got} of C's instructions above the raw disk (recorded {ratio}, at most {limit:.3f})")
+    print(f"1..{len(recorded)}")
+    sys.exit(1 if failed or not recorded else 0)
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "floors":
         print(floors(sys.argv[2]))
+    elif sys.argv[1] == "guard":
+        guard(sys.argv[2])
+    elif sys.argv[1] == "record":
+        print("# Instructions above the raw disk, this driver's over C's: scripts/bench --record. tests/vm/bench.sh allows 3 % more.")
+        for row, ratio in ratios(sys.argv[2]).items():
+            print(f"{row} {ratio:.3f}")
     else:
         report(sys.argv[2], float(sys.argv[3]), sys.argv[4] if len(sys.argv) > 4 else "")

@@ -125,6 +125,52 @@ case_guest() {
 	cp "$file" "$OUT/"
 }
 
+# The same with all settings as they are by default, for ten minutes: 1 MiB/s, 2.44 MiB/s, nothing.
+case_step() {
+	local law=$1 file=$work/step-$1.csv
+	null_disk nbc 256
+	null_disk nbb 512 mbps=4 max_sectors=128
+	ok "$law: a device with a cache" set_up 10 "$law"
+	where
+	T0=${EPOCHREALTIME/[.,]/}
+	{
+		load up --rw=randwrite --iodepth=4 --size=160M --rate=1m --time_based --runtime=300 &&
+			load more --rw=randwrite --iodepth=4 --size=160M --rate=2500k --time_based --runtime=200
+	} &
+	sample 619 "$file"
+	wait $!
+	result $? "$law: the load"
+	take_down
+	cp "$file" "$OUT/"
+}
+
+# Much is dirty already; then 20 reads a second, each of which misses the cache, from a disk that serves 200 requests a
+# second, one after the other.
+case_latency() {
+	local law=$1 file=$work/latency-$1.csv
+	null_disk nbc 256
+	null_disk nbb 512 irqmode=2 completion_nsec=5000000 submit_queues=1 hw_queue_depth=1
+	ok "$law: a device with a cache" set_up 1 "$law"
+	where
+	put 5 "$dir/writeback_rate_p_term_inverse"
+	put 0 "$dir/writeback_running"
+	ok "$law: dirty data" load dirty --rw=randwrite --iodepth=16 --size=160M --io_size=80M
+	T0=$((${EPOCHREALTIME/[.,]/} - 5000000))
+	put 1 "$dir/writeback_running"
+	load reads --rw=randread --iodepth=16 --offset=256M --size=240M --rate_iops=20 --time_based --runtime=60 \
+		--write_lat_log="$work/reads" --log_avg_msec=1000 &
+	sample 64 "$work/rows"
+	wait $!
+	result $? "$law: the reads"
+	# The log has the mean of each second, in nanoseconds, after milliseconds.
+	awk -F'[, ]+' 'NR == FNR { us[int($1 / 1000) + 5] = $2 / 1000; next } { print $0 ($1 in us ? us[$1] : "") }' \
+		"$work"/reads_lat.*log FS=, "$work/rows" >"$file"
+	rm "$work/rows" "$work"/reads_*.log
+	cp "/sys/kernel/debug/bcache/nbb/rate_steps" "$OUT/steps-$law.csv"
+	take_down
+	cp "$file" "$OUT/"
+}
+
 # What fio is made of comes from a disk of the host: not in the middle of a measurement.
 truncate -s 1M $work/warm
 fio --name=warm --filename=$work/warm --ioengine=libaio --rw=randwrite --bs=4k --iodepth=4 --size=1M --rate=1m --minimal >/dev/null

@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # vm: --disk cache=64M --disk back=128M --timeout 250
 # debug
+# case: attach_allocations | B20, B54, H12 | each allocation of an attach fails in turn
 # Allocations fail: each one of attach and of the registrations in turn, which must leave nothing behind; and a third of
 # those that do not wait, system-wide, while fio writes and verifies and the cache is collected and written back.
+# With the name of the case: only the attach.
 . "$(dirname "$0")/lib.sh"
 quiet_udev
 cache=$(disk cache) back=$(disk back)
@@ -35,7 +37,8 @@ sweep() {
 		fi
 		n=$((n + (n < 60 ? 1 : n / 20)))
 	done
-	note "$name: allocations 1 to $n: the store failed $failed times, went on $lived times"
+	swept="$name: allocations 1 to $n: the store failed $failed times, went on $lived times"
+	note "$swept"
 	ok "$name with failing allocations" test "$((failed + lived))" -gt 20 -a "$reached" = no
 }
 
@@ -51,12 +54,12 @@ after_ok() {
 after_error() {
 	none_left || after_ok
 }
-sweep "registration of a backing device" 3000 "$back" $SYSFS/register
+[ $# -gt 0 ] || sweep "registration of a backing device" 3000 "$back" $SYSFS/register
 after_ok() {
 	put 1 "$SYSFS/$uuid/stop"
 	within 20 none_left
 }
-sweep "registration of a cache" 4000 "$cache" $SYSFS/register
+[ $# -gt 0 ] || sweep "registration of a cache" 4000 "$cache" $SYSFS/register
 
 ok "both register when there is memory" register "$cache" "$back"
 after_ok() {
@@ -70,7 +73,12 @@ detached() {
 	[ ! -e "$dir/cache" ] && [ "$(state "$back")" = "no cache" ]
 }
 sweep "attach" 4000 "$uuid" "$dir/attach"
+echo "# saw: attach_allocations: $swept"
 ok "attach when there is memory" put "$uuid" "$dir/attach"
+if [ $# -gt 0 ]; then
+	ok "all stop" stop_all
+	done_testing
+fi
 
 dev=$(bcache_of "$back")
 put writeback "$dir/cache_mode"

@@ -4,6 +4,8 @@
 //!
 //! C: `alloc.c`, `util.h`, `priority_stats` in `sysfs.c`.
 
+pub mod age;
+pub mod bucket;
 mod chains;
 pub mod fifo;
 pub mod heap;

@@ -5,6 +5,7 @@
 
 use crate::num::{
     i64_from_u64_sat,
+    u32_from_u64_sat,
     usize_from_u64_sat, //
 };
 
@@ -62,6 +63,16 @@ pub const fn age(prio: u16, pinned: bool) -> Option<u16> {
 /// Sectors of cached I/O between two rounds of aging.
 pub fn rescale_period(nbuckets: u64, bucket_sectors: u32) -> u64 {
     nbuckets.saturating_mul(u64::from(bucket_sectors)) / 1024
+}
+
+/// How many rounds of aging are due when `left` sectors are left until the next one, and what is left
+/// then. C makes one per call, and falls behind if that is less than the I/O asks for.
+pub fn rounds_due(left: i64, period: i64) -> (u32, i64) {
+    let behind = left.min(0).unsigned_abs();
+    let period = period.max(1);
+    let rounds = behind.div_ceil(period.unsigned_abs());
+    let ahead = i64_from_u64_sat(rounds.saturating_mul(period.unsigned_abs()));
+    (u32_from_u64_sat(rounds), left.saturating_add(ahead))
 }
 
 /// Sectors of inserts between two gcs, for the counter `sectors_to_gc` (C: `set_gc_sectors`, in 32
@@ -156,6 +167,13 @@ mod tests {
         assert_eq!(age(BTREE_PRIO, false), None);
         assert_eq!(age(7, true), None);
         assert_eq!(rescale_period(204800, 1024), 204800);
+        assert_eq!(rounds_due(0, 9), (0, 0));
+        assert_eq!(rounds_due(17, 9), (0, 17));
+        assert_eq!(rounds_due(-1, 9), (1, 8));
+        assert_eq!(rounds_due(-9, 9), (1, 0));
+        assert_eq!(rounds_due(-28, 9), (4, 8));
+        assert_eq!(rounds_due(-3, 0), (3, 0));
+        assert_eq!(rounds_due(i64::MIN, 1), (u32::MAX, -1));
         assert_eq!(gc_period(u64::MAX, 1024), i64::MAX / 8);
         assert_eq!(in_use_percent(1000, 875), 12);
         assert_eq!(in_use_percent(0, 0), 0);

@@ -39,6 +39,13 @@ impl Chunk {
         self.keys.get(..self.len).unwrap_or_default()
     }
 
+    /// [`Key::order`] of the last key; 0 if there is none.
+    #[inline]
+    pub(super) fn last_order(&self) -> u128 {
+        let last = self.len.wrapping_sub(1);
+        self.keys.get(last).map_or(0, Key::order)
+    }
+
     /// Makes the chunk empty.
     pub fn clear(&mut self) {
         self.len = 0;
@@ -132,6 +139,9 @@ pub trait Chunks {
 
     /// Chunk `i`, to be changed.
     fn get_mut(&mut self, i: usize) -> Option<&mut Chunk>;
+
+    /// Number of chunks from the start on for which `before` is true; it is false for all behind these.
+    fn partition(&self, before: impl Fn(&Chunk) -> bool) -> usize;
 
     /// Puts an empty chunk before chunk `i` (at the end if `i == len()`) and returns it.
     ///

@@ -49,16 +49,7 @@ impl<C: Chunks> KeyMap<C> {
         if self.last().is_none_or(|k| k.order() <= p) {
             return end;
         }
-        let (mut low, mut high) = (0usize, chunks);
-        while low < high {
-            let mid = low.midpoint(high);
-            let last = self.chunks.get(mid).and_then(|c| c.keys().last());
-            if last.is_some_and(|k| k.order() > p) {
-                high = mid;
-            } else {
-                low = mid.saturating_add(1);
-            }
-        }
+        let low = self.chunks.partition(|c| c.last_order() <= p);
         let keys = self.chunks.get(low).map_or(&[][..], Chunk::keys);
         At {
             c: low,

@@ -8,3 +8,4 @@ pub mod bypass;
 pub mod congested;
 pub mod mode;
 pub mod sequential;
+pub mod unflushed;

@@ -14,5 +14,6 @@ pub mod ratework;
 pub mod record;
 pub mod stripes;
 pub mod timing;
+pub mod window;
 
 mod adaptive;

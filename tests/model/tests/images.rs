@@ -264,6 +264,10 @@ impl Chunks for VecChunks {
     fn get_mut(&mut self, i: usize) -> Option<&mut Chunk> {
         self.0.get_mut(i)
     }
+    fn partition(&self, before: impl Fn(&Chunk) -> bool) -> usize {
+        self.0.partition_point(|chunk| before(chunk))
+    }
+
     fn insert(&mut self, i: usize) -> Result<&mut Chunk, NoMem> {
         self.0.insert(i, Chunk::new());
         Ok(&mut self.0[i])

@@ -40,6 +40,10 @@ impl Chunks for VecChunks {
     fn get_mut(&mut self, i: usize) -> Option<&mut Chunk> {
         self.list.get_mut(i)
     }
+    fn partition(&self, before: impl Fn(&Chunk) -> bool) -> usize {
+        self.list.partition_point(|chunk| before(chunk))
+    }
+
     fn insert(&mut self, i: usize) -> Result<&mut Chunk, NoMem> {
         let c = match self.spare.pop() {
             Some(c) => c,

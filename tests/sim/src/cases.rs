@@ -116,6 +116,28 @@ fn step() -> Case {
             r.near("C: time of the peak, s", c.peak_at, 119.0, 0.15);
             r.near("C: mean of the end, MiB", c.mean_dirty / MIB, 47.1, 0.15);
             r.near("C: rate of the end, KiB/s", c.mean_rate / 2.0, 1014.0, 0.15);
+            for w in STEP {
+                let (c, pi) = (of(curves, C, &w), of(curves, PI, &w));
+                let mut same = |what: &str, got: f64, wanted: f64| {
+                    r.near(&format!("pi as C, {}: {what}", w.name), got, wanted, 0.05);
+                };
+                same("peak, MiB", pi.peak / MIB, c.peak / MIB);
+                if w.name == off.name {
+                    let at = |clean: Option<f64>| w.from + clean.unwrap_or(f64::INFINITY);
+                    same("clean at, s", at(pi.clean), at(c.clean));
+                } else {
+                    same(
+                        "dirty at the end, MiB",
+                        pi.mean_dirty / MIB,
+                        c.mean_dirty / MIB,
+                    );
+                    same(
+                        "rate at the end, KiB/s",
+                        pi.mean_rate / 2.0,
+                        c.mean_rate / 2.0,
+                    );
+                }
+            }
             let a = of(curves, ADAPTIVE, &up);
             r.by("adaptive: settled, s", a.settled, 60.0);
             r.at_most("adaptive: overshoot", a.overshoot, 0.2);

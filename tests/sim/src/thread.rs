@@ -5,12 +5,12 @@
 //! As `src/writeback/thread.rs` and `io.rs` of the driver, in steps of a jiffy; the limiter is the shipping one.
 
 use crate::{disk::Disk, Ns, Sectors, HZ, JIFFY};
-use bcache_core::writeback::rate::RateLimiter;
+use bcache_core::writeback::{rate::RateLimiter, window::Window};
 use std::collections::VecDeque;
 
 /// Keys that a scan finds at most.
 const KEYBUF: usize = 500;
-/// Keys in flight.
+/// Keys in flight in C.
 const IN_FLIGHT: usize = 64;
 /// Keys of a pass, and the sectors after which no further one joins.
 const PASS: (usize, Sectors) = (5, 5000);
@@ -54,12 +54,15 @@ pub struct Thread {
     in_flight: VecDeque<(Ns, usize)>,
     written: Vec<usize>,
     settled: Ns,
-    /// C cleans keys without a flush.
-    flushes: bool,
+    /// Our thread: C's cleans keys without a flush, waits for all keys before the next scan, and has the same number
+    /// in flight on any disk.
+    ours: bool,
+    window: Window,
+    ended: u32,
 }
 
 impl Thread {
-    pub fn new(blocks: u64, size: Sectors, flushes: bool) -> Self {
+    pub fn new(blocks: u64, size: Sectors, ours: bool) -> Self {
         Self {
             blocks: vec![Block::Clean; blocks as usize],
             size,
@@ -73,7 +76,9 @@ impl Thread {
             in_flight: VecDeque::new(),
             written: Vec::new(),
             settled: 0,
-            flushes,
+            ours,
+            window: Window::new(),
+            ended: 0,
         }
     }
 
@@ -103,7 +108,8 @@ impl Thread {
     pub fn run(&mut self, now: Ns, rate: u32, disk: &mut Disk, paused: impl Fn(Ns) -> bool) {
         while self.in_flight.front().is_some_and(|f| f.0 <= now) {
             let (_, block) = self.in_flight.pop_front().unwrap();
-            if self.flushes {
+            self.ended = self.ended.wrapping_add(1);
+            if self.ours {
                 self.written.push(block);
             } else {
                 self.clean(block);
@@ -138,7 +144,8 @@ impl Thread {
             self.last = self.refill(0, start);
             self.all = self.last >= start;
         }
-        if self.keys.is_empty() {
+        let busy = self.in_flight.len() + self.written.len();
+        if self.keys.is_empty() && busy == 0 {
             return State::Pause { since: now };
         }
         State::Pass
@@ -158,7 +165,13 @@ impl Thread {
     }
 
     fn pass(&mut self, now: Ns, rate: u32, disk: &mut Disk) -> State {
-        if self.in_flight.len() + PASS.0 > IN_FLIGHT {
+        let width = if self.ours {
+            self.window.width() as usize
+        } else {
+            IN_FLIGHT
+        };
+        if self.in_flight.len() + PASS.0 > width {
+            self.window.full(now, self.ended);
             return State::Pass;
         }
         let (mut sectors, mut after) = (0, None);
@@ -188,14 +201,20 @@ impl Thread {
         match self.limiter.next_delay(now, rate, sectors, HZ) {
             0 if self.state == State::Pass => State::Delay { until: now },
             0 => State::Pass,
-            jiffies => State::Delay {
-                until: now + u64::from(jiffies) * JIFFY,
-            },
+            jiffies => {
+                self.window.interrupted();
+                State::Delay {
+                    until: now + u64::from(jiffies) * JIFFY,
+                }
+            }
         }
     }
 
-    /// All keys were sent: waits for them.
+    /// All keys were sent: waits for them, before a pause at least.
     fn flush(&mut self, now: Ns) -> State {
+        if self.ours && !self.all {
+            return State::Scan;
+        }
         if !self.in_flight.is_empty() {
             return State::Flush;
         }

@@ -1,0 +1,70 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# vm: --disk cache=64M --disk back=128M --timeout 150
+# case: failing_keys | H19 | detach while the backing device takes no write, `io_error_limit` out of reach
+# case: endless_io | users a8 | detach under I/O that does not end
+# A detach that cannot end yet does not turn in circles, says why, and ends as soon as it can.
+. "$(dirname "$0")/lib_fault.sh"
+cache=$(disk cache) back=$(disk back)
+
+# table LINE: what is below the backing device from now on, behind its first 16 MiB
+table() {
+	local head="0 32768 linear $back 0"
+	dmsetup suspend --nolockfs fragile && dmsetup load fragile --table "$head
+32768 $((size - 32768)) $1" && dmsetup resume fragile
+}
+
+case_failing_keys() {
+	local size errors start fragile took
+	size=$(blockdev --getsz "$back")
+	dmsetup create fragile --table "0 $size linear $back 0"
+	fragile=$(readlink -f /dev/mapper/fragile)
+	a_pair "$cache" "$fragile" --bucket 65536
+	set_to writeback_running=0 io_error_limit=2147483647
+	fio --name=soil --filename="$bdev" --rw=randwrite --bs=4k --offset=32M --size=64M --io_size=512k --direct=1 \
+		--ioengine=libaio --iodepth=8 --randseed=1 --output-format=terse >/dev/null
+	ok "the disk takes no write any more" table error
+	put 1 "$dir/detach"
+	sleep 6
+	errors=$(cat "$dir/io_errors")
+	at_least "attempts in 6 s" "$errors" 64
+	at_most "attempts in 6 s" "$errors" 640
+	is "state" "$(state "$fragile")" dirty
+	ok "it is attached still" test -e "$dir/cache"
+	if [ -e $debug/bcache/"$(basename "$fragile")"/rate_work ]; then
+		saw "waits for: $(sed -n 's/^waits_for: //p' "$debug/bcache/$(basename "$fragile")/rate_work")"
+	fi
+	ok "the log says that it tries again" dmesg_says "could not be written back, trying again"
+	table "linear $back 32768"
+	start=$EPOCHREALTIME
+	ok "the detach ends" within 20 test ! -e "$dir/cache"
+	took=$(since "$start")
+	is "state" "$(state "$fragile")" "no cache"
+	saw "$errors attempts in 6 s; the detach ends $took ms after the disk is healed"
+	stop_all
+	dmsetup remove fragile
+}
+
+case_endless_io() {
+	local start took fio
+	a_pair "$cache" "$back" --bucket 65536
+	put writethrough "$dir/cache_mode"
+	fio --name=load --filename="$bdev" --direct=1 --ioengine=libaio --rw=randrw --bs=4k --iodepth=32 --numjobs=2 --size=100M \
+		--time_based --runtime=60 --output-format=terse >/dev/null 2>&1 &
+	fio=$!
+	sleep 3
+	put 1 "$dir/detach"
+	start=$EPOCHREALTIME
+	ok "the detach ends" within 20 test ! -e "$dir/cache"
+	took=$(since "$start")
+	ok "the I/O goes on" kill -0 $fio
+	if [ -e "$dir/cache" ]; then
+		saw "not over after 20 s"
+	else
+		saw "over after $took ms"
+	fi
+	kill $fio
+	wait $fio
+}
+
+run_cases "$@"

@@ -1,0 +1,55 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# vm: --disk cache=64M --disk back=128M --timeout 120
+# case: percent_without_set | B2 | `writeback_percent` written with no set attached
+# case: percent_in_detach | H1, B3, B4 | `writeback_percent` written all through 5 detaches
+# Somebody writes the knob that arms the rate work when it must not be armed.
+. "$(dirname "$0")/lib_fault.sh"
+cache=$(disk cache) back=$(disk back)
+
+case_percent_without_set() {
+	format_backing "$back"
+	register "$back"
+	dir=$(sysdir "$back")
+	put 1 "$dir/writeback_rate_update_seconds"
+	for p in 20 0 30; do
+		is "percent $p" "$(errno_of $p "$dir/writeback_percent")" OK
+	done
+	# As long as an update would take to come.
+	sleep 2.5
+	is "it is stored" "$(cat "$dir/writeback_percent")" 30
+	ok "the device can still be used" dd if="$(bcache_of "$back")" of=/dev/null bs=4k count=1 iflag=direct
+	saw "stored, nothing else happens"
+}
+
+case_percent_in_detach() {
+	local cycles=0 rearmed=0 writes writer writers file
+	file=$debug/bcache/$(basename "$back")/rate_work
+	a_pair "$cache" "$back" --bucket 65536
+	# As fast as can be, through one open file.
+	writer='$| = 1; open F, ">", $ARGV[0] or die; $SIG{TERM} = sub { print "$n\n"; exit }; $n = 0;
+		while (1) { syswrite F, "10\n" and $n++ }'
+	perl -e "$writer" "$dir/writeback_percent" >/tmp/writes.1 &
+	writers=$!
+	perl -e "$writer" "$dir/writeback_percent" >/tmp/writes.2 &
+	writers+=" $!"
+	for _ in 1 2 3 4 5; do
+		put 1 "$dir/detach"
+		within 20 test ! -e "$dir/cache" || break
+		# A work that was armed again comes after a second.
+		sleep 1.3
+		[ ! -e "$file" ] || rearmed=$((rearmed + 1))
+		put "$uuid" "$dir/attach" || break
+		cycles=$((cycles + 1))
+	done
+	# shellcheck disable=SC2086
+	kill $writers
+	wait
+	writes=$(cat /tmp/writes.? | awk '{ n += $1 } END { print n }')
+	is "cycles" $cycles 5
+	is "rate works that outlived their attachment" $rearmed 0
+	at_least "stores meanwhile" "$writes" 100
+	saw "$cycles of 5 cycles under $writes stores"
+}
+
+run_cases "$@"

@@ -1,0 +1,122 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# vm: --disk cache=64M --disk back=128M --timeout 150
+# case: delay_wraps | H15 | `writeback_delay` of 17179870 s, 2^32 / HZ and a bit
+# case: delay | B17 | `writeback_delay` from 3600 to 0 while the thread waits
+# case: running | B17 | `writeback_running` 0 in the middle of 8 MiB
+# case: percent | B17 | `writeback_percent` 0 (no limit) at a rate of 1
+# case: period | H16 | `writeback_rate_update_seconds` from 60 to 1
+# Settings take effect when they are stored.
+. "$(dirname "$0")/lib_fault.sh"
+cache=$(disk cache) back=$(disk back)
+
+# nothing_dirty
+nothing_dirty() {
+	[ "$(cat "$dir/dirty_data")" = 0.0k ]
+}
+
+# after_a_scan DELAY: all is written back, and the thread waits for so many seconds
+after_a_scan() {
+	a_pair "$cache" "$back" --bucket 65536
+	set_to writeback_percent=0 "writeback_delay=$1"
+	soil "$bdev" 4
+	ok "a first scan" within 5 nothing_dirty
+	# The last keys are made clean before the thread waits.
+	sleep 1.5
+	soil "$bdev" 64 1024
+}
+
+case_delay_wraps() {
+	local start=$EPOCHREALTIME
+	after_a_scan 17179870
+	start=$EPOCHREALTIME
+	fails "a scan in 4 s" within 4 nothing_dirty
+	if nothing_dirty; then
+		saw "the next scan after $(since "$start") ms"
+	else
+		saw "no scan in 4 s"
+	fi
+}
+
+case_delay() {
+	local start
+	after_a_scan 3600
+	sleep 1
+	is "dirty data" "$(cat "$dir/dirty_data")" 64.0k
+	set_to writeback_delay=0
+	start=$EPOCHREALTIME
+	ok "all is written back" within 5 nothing_dirty
+	if nothing_dirty; then
+		saw "written back after $(since "$start") ms"
+	else
+		saw "not written back in 5 s"
+	fi
+}
+
+# slow_pair RATE: 8 MiB in small keys are written back at that rate, which no step of the controller changes
+slow_pair() {
+	a_pair "$cache" "$back" --bucket 65536
+	set_to writeback_running=0 writeback_percent=40 writeback_rate_update_seconds=60
+	# A step that was due sooner is over by then.
+	sleep 1.5
+	fio --name=soil --filename="$bdev" --rw=randwrite --bs=4k --size=64M --io_size=8M --direct=1 --ioengine=libaio \
+		--iodepth=8 --randseed=1 --output-format=terse >/dev/null
+	set_to "writeback_rate=$1" writeback_running=1
+}
+
+# less_dirty BYTES
+less_dirty() {
+	[ "$(dirty_bytes "$back")" -lt "$1" ]
+}
+
+case_running() {
+	local before after start
+	slow_pair 512
+	ok "writeback is at work" within 10 less_dirty 8000000
+	set_to writeback_running=0
+	# What was under way ends, and is settled.
+	sleep 1.5
+	before=$(dirty_bytes "$back")
+	sleep 3
+	after=$(dirty_bytes "$back")
+	is "dirty data, 3 s later" "$after" "$before"
+	set_to writeback_running=1
+	start=$EPOCHREALTIME
+	ok "and on again" within 5 less_dirty "$after"
+	saw "$(((before - after) / 1024)) KiB written back in the next 3 s"
+}
+
+case_percent() {
+	local before start
+	slow_pair 1
+	# The thread now waits, for 2.5 s each time.
+	sleep 3
+	before=$(dirty_bytes "$back")
+	set_to writeback_percent=0
+	start=$EPOCHREALTIME
+	ok "writeback is without limit" within 10 less_dirty $((before / 2))
+	at_most "milliseconds" "$(since "$start")" 3000
+	saw "half written back after $(since "$start") ms"
+}
+
+# rate_is_not TEXT
+rate_is_not() {
+	[ "$(shown rate)" != "$1" ]
+}
+
+case_period() {
+	local start
+	slow_pair 4
+	is "the rate is the one stored" "$(shown rate)" 2.0k/sec
+	sleep 1
+	set_to writeback_rate_update_seconds=1
+	start=$EPOCHREALTIME
+	ok "a step of the controller" within 5 rate_is_not 2.0k/sec
+	if rate_is_not 2.0k/sec; then
+		saw "a step after $(since "$start") ms"
+	else
+		saw "no step in 5 s"
+	fi
+}
+
+run_cases "$@"
