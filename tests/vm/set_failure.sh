@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # vm: --disk cache=128M --disk back=256M --timeout 420
-# case: set_failure | H1, B3 | `writeback_percent` written while the set fails under load, 20 times (C: 5)
+# case: set_failure | H1, B3 | `writeback_percent` written while the set fails under load, 10 times (C: 5)
 # The seed case: a metadata I/O error retires the set while writeback, controller, gc and user I/O are at work.
-# Twenty rounds; nothing may be used after it is freed, the backing device must behave as documented, and all ends.
+# Ten rounds (the soak has more); nothing may be used after it is freed, the backing device must behave as documented, and all ends.
 . "$(dirname "$0")/lib.sh"
 quiet_udev
 cache=$(disk cache) back=$(disk back)
-rounds=${ROUNDS:-20}
+rounds=${ROUNDS:-10}
 [ "$DRIVER" != c ] || rounds=5
 size=$(blockdev --getsz "$cache")
 linear="0 $size linear $cache 0"

@@ -106,8 +106,16 @@ actor knobs 300
 actor fio 200
 sleep "$seconds"
 rm $go
-within 30 test -e /tmp/did.register -a -e /tmp/did.read -a -e /tmp/did.fio
-for what in register attach detach stop end_set percent gc read knobs fio; do
+# Each actor says what it did when it wakes from its last pause.
+actors=(register attach detach stop end_set percent gc read knobs fio)
+all_said() {
+	local what
+	for what in "${actors[@]}"; do
+		[ -s "/tmp/did.$what" ] || return
+	done
+}
+within 30 all_said
+for what in "${actors[@]}"; do
 	at_least "$what went through" "$(cat "/tmp/did.$what" 2>/dev/null || echo 0)" 1
 done
 said() {
