@@ -16,7 +16,7 @@ use bcache_core::{
     }, //
 };
 use bcache_kernel::{
-    block::Status,
+    block::{Opf, Status},
     random,
     time, //
 };
@@ -48,8 +48,21 @@ impl Congestion {
 pub(crate) enum CacheIo {
     /// A read.
     Read,
+    /// A read ahead, which may fail for no reason.
+    ReadAhead,
     /// A write.
     Write,
+}
+
+impl CacheIo {
+    /// A read with these flags.
+    pub(crate) fn read(opf: Opf) -> Self {
+        if opf.has(Opf::RAHEAD) {
+            Self::ReadAhead
+        } else {
+            Self::Read
+        }
+    }
 }
 
 /// The clock that I/O times are taken with, in wrapping microseconds.
@@ -73,7 +86,7 @@ impl CacheSet {
     /// and whether it failed. Any context.
     pub(crate) fn cache_io_done(&self, io: CacheIo, status: Status, submit_us: u32) {
         let (threshold, what) = match io {
-            CacheIo::Read => (
+            CacheIo::Read | CacheIo::ReadAhead => (
                 self.tun.congested_read_threshold_us.get(),
                 "reading from cache",
             ),
@@ -92,6 +105,15 @@ impl CacheSet {
             if adjust.delta != 0 {
                 self.congestion.level.add(adjust.delta, Relaxed);
             }
+        }
+        if io == CacheIo::ReadAhead && !status.is_ok() {
+            // A layer below that is suspended, or short of something, fails read-ahead at will. C counts that and retires
+            // the set of a device of the device mapper that is suspended under load.
+            bcache_kernel::pr_warn_ratelimited!(
+                "{}: Read-ahead I/O failed on cache device, ignore\n",
+                self.bdev.name()
+            );
+            return;
         }
         self.count_io_error(status, what);
     }

@@ -56,7 +56,7 @@ impl Hit {
     /// The clone is back. True if the data is what was asked for. Completion context.
     fn is_good(&self) -> bool {
         let set = &self.stay.att.set;
-        set.cache_io_done(CacheIo::Read, self.status, self.submit_us);
+        set.cache_io_done(CacheIo::read(self.user.opf()), self.status, self.submit_us);
         self.status.is_ok() && set.buckets.ptr_stale(self.ptr) == 0
     }
 }

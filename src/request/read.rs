@@ -380,7 +380,7 @@ impl EndIo for ReadIo {
         match bio.into_data() {
             ReadIo::Cache(req, ptr, submit_us) => {
                 let set = &req.stay.att.set;
-                set.cache_io_done(CacheIo::Read, status, submit_us);
+                set.cache_io_done(CacheIo::read(opf), status, submit_us);
                 if !status.is_ok() {
                     req.cache.record(status);
                 } else if set.buckets.ptr_stale(ptr) != 0 {
