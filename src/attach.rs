@@ -126,7 +126,12 @@ impl Attachment {
     /// lock held by the caller when `flushed`.
     pub(crate) fn writeback_is_through(&self, flushed: bool) {
         let state = self.wb.state_lock.lock();
-        if flushed || !self.wb.has_dirty.get() {
+        let lost = !flushed && self.wb.has_dirty.get();
+        if lost {
+            // A set that fails is retired, which sees to its devices; but this one may have failed on its way to the end
+            // that was asked for, when its devices had been told.
+            self.dev.lost_dirty_data();
+        } else {
             let detached = self
                 .dev
                 .change_state_with(BdevEvent::Detached, |sb| sb.set_uuid = Uuid::NIL);

@@ -311,6 +311,13 @@ impl CachedDev {
         }
     }
 
+    /// Its set died with data that the backing device lacks: no request may reach that any more, and the device is
+    /// stopped. Before the way through the cache is closed. Any process context.
+    pub(crate) fn lost_dirty_data(&self) {
+        self.flags.io_disable.set();
+        self.stop();
+    }
+
     /// Counts an error of the backing device; at the limit the device is stopped (C: `bch_count_backing_io_errors`).
     /// Any context.
     pub(crate) fn count_backing_error(&self) {

@@ -95,8 +95,7 @@ fn stop_after_set_failure(set: &CacheSet, att: &Attachment) {
     let name = dev.disk_name();
     let dirty = att.has_dirty_settled();
     if dirty {
-        // Once the set is gone requests would reach the backing device, which lacks the dirty data.
-        dev.flags.io_disable.set();
+        dev.lost_dirty_data();
     }
     if dev.tun.stop_when_cache_set_failed.get() == 1 {
         pr_warn!(
@@ -110,7 +109,6 @@ fn stop_after_set_failure(set: &CacheSet, att: &Attachment) {
             "stop_when_cache_set_failed of {} is \"auto\" and cache is dirty, stop it to avoid potential data corruption.\n",
             name
         );
-        dev.stop();
     } else {
         pr_warn!(
             "stop_when_cache_set_failed of {} is \"auto\" and cache is clean, keep it alive.\n",
