@@ -65,10 +65,16 @@ impl CacheSet {
 
     /// Ends those whose entry is durable; all if the set is dead. May sleep for locks.
     pub(crate) fn end_durable(&self) {
-        let dead = self.io_disabled();
-        let durable = self.journal.durable();
-        end_list(&self.durable.flushes, durable, dead);
-        end_list(&self.durable.writes, durable, dead);
+        loop {
+            let dead = self.io_disabled();
+            let durable = self.journal.durable();
+            end_list(&self.durable.flushes, durable, dead);
+            end_list(&self.durable.writes, durable, dead);
+            // What was parked again meanwhile may have been missed by whoever made its entry durable.
+            if self.io_disabled() == dead && self.journal.durable() == durable {
+                break;
+            }
+        }
     }
 }
 
