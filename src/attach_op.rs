@@ -64,14 +64,7 @@ pub(crate) fn attach(
         undo_start(dev, &att);
         dev.tun.writeback_running.put(was_running);
     });
-    publish(dev, &att);
-    match run(dev) {
-        Err(e) if e != EBUSY => {
-            pr_err!("Couldn't run cached device {}\n", dev.name);
-            return Err(e);
-        }
-        _ => {}
-    }
+    make_visible(dev, &att)?;
     if let Err(e) = sysfs::link_attachment(&att) {
         pr_err!("{}: could not make the sysfs links: {:?}\n", dev.name, e);
     }
@@ -131,7 +124,7 @@ fn check(lists: &Lists, dev: &CachedDev, set: &CacheSet) -> Result {
     Ok(())
 }
 
-/// Takes back that writeback was started and the attachment published; nobody else can have claimed its end
+/// Takes back that writeback was started and the attachment published, of a disk that nobody has seen; nobody else can have claimed its end
 /// under the register lock.
 fn undo_start(dev: &Arc<CachedDev>, att: &Arc<Attachment>) {
     if let Some(mut end) = att.end() {
@@ -217,16 +210,42 @@ fn publish(dev: &CachedDev, att: &Arc<Attachment>) {
     dev.tun.writeback_running.set();
 }
 
+/// Publishes the attachment and makes the disk visible, unless it is.
+///
+/// A disk that is in use already may have acknowledged a dirty write as soon as the attachment is published, which
+/// must not be undone any more: all that can fail for it is looked at before.
+///
+/// # Errors
+///
+/// As [`run`], but for `EBUSY`.
+fn make_visible(dev: &Arc<CachedDev>, att: &Arc<Attachment>) -> Result {
+    let visible = can_run(dev).and_then(|()| {
+        publish(dev, att);
+        if dev.flags.running.get() {
+            pr_info!("cached dev {} is running already\n", dev.name);
+            return Ok(());
+        }
+        run(dev)
+    });
+    visible.inspect_err(|_| pr_err!("Couldn't run cached device {}\n", dev.name))
+}
+
+/// Whether the device may serve requests, or goes on doing so.
+fn can_run(dev: &CachedDev) -> Result {
+    if dev.flags.io_disable.get() || dev.flags.closing.get() {
+        pr_err!("I/O disabled on cached dev {}\n", dev.name);
+        return Err(EIO);
+    }
+    Ok(())
+}
+
 /// Makes the disk visible (C: `bch_cached_dev_run`). The caller holds the register lock. May sleep.
 ///
 /// # Errors
 ///
 /// `EIO` if I/O is disabled, `EBUSY` if it runs already, else what adding the disk failed with.
 pub(crate) fn run(dev: &Arc<CachedDev>) -> Result {
-    if dev.flags.io_disable.get() || dev.flags.closing.get() {
-        pr_err!("I/O disabled on cached dev {}\n", dev.name);
-        return Err(EIO);
-    }
+    can_run(dev)?;
     if dev.flags.running.set() {
         pr_info!("cached dev {} is running already\n", dev.name);
         return Err(EBUSY);
