@@ -105,7 +105,9 @@ impl Inner {
             b.next = pin.ptr();
             b.pin = Some(pin);
         }
-        let sectors = sectors.min(b.sectors_free);
+        // A bucket of 32 MiB or more holds more than a key can say.
+        let most = b.sectors_free.min(c.geo.max_extent_sectors());
+        let sectors = sectors.min(most);
         let ptr = b.next;
         b.next = ptr.advance(u64::from(sectors));
         b.sectors_free = b.sectors_free.saturating_sub(sectors);

@@ -5,7 +5,10 @@
 //! C reference: `drivers/md/bcache/super.c` (`bch_cache_set_alloc`, `cache_alloc`), `bcache.h`.
 
 use crate::arith;
-use crate::key::Ptr;
+use crate::key::{
+    self,
+    Ptr, //
+};
 use crate::num::{
     self,
     BucketNr, //
@@ -127,6 +130,13 @@ impl Geometry {
     #[inline]
     pub fn block_sectors(&self) -> u32 {
         self.block_sectors
+    }
+
+    /// Sectors of the largest extent of whole blocks that a key can describe; at least 65528.
+    #[inline]
+    pub fn max_extent_sectors(&self) -> u32 {
+        // A power of two: the mask rounds down.
+        key::MAX_SIZE & !self.block_sectors.wrapping_sub(1)
     }
 
     /// Bytes of a block.

@@ -290,11 +290,14 @@ fn geometry_sizes() {
         (21832, 1, 512)
     );
     assert_eq!(g.njournal_default(), 8);
+    // What an extent can have, in whole blocks.
+    assert_eq!(g.max_extent_sectors(), 65535);
     let big = Geometry::new(i32::MAX as u64, 1 << 31, 8, 1).unwrap();
     assert_eq!(
         (big.meta_bucket_bytes(), big.btree_node_sectors()),
         (4 << 20, 2048)
     );
+    assert_eq!(big.max_extent_sectors(), 65528);
     assert_eq!(
         big.bucket_start(BucketNr(i32::MAX as u32 - 1)),
         (i32::MAX as u64 - 1) << 31
