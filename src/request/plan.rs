@@ -197,6 +197,18 @@ impl CacheSet {
         found
     }
 
+    /// Whether some of `sectors` sectors from `start` on may be dirty; true if that cannot be told without waiting.
+    pub(super) fn may_be_dirty(&self, inode: u32, start: u64, sectors: u32) -> bool {
+        let end = start.saturating_add(u64::from(sectors));
+        let mut dirty = false;
+        let (from, to) = (Pos::new(inode, start), Pos::new(inode, end));
+        let looked = self.btree_lookup(from, to, true, &mut |k| {
+            dirty = k.dirty();
+            !dirty
+        });
+        dirty || looked.is_err()
+    }
+
     /// The pointer of `k`, if data can be read through it now.
     pub(crate) fn usable_ptr(&self, k: &Key) -> Option<Ptr> {
         let ptr = k.ptr()?;

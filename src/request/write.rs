@@ -371,12 +371,23 @@ impl Sender for Shared<WriteReq> {
         }
         let io = WriteIo::Backing(self.clone(), att.sending());
         let mut bio = sets.write.clone_range(bdev, user, 0, self.sectors, io);
+        if opf.op() == Op::Write && self.replaces_dirty() {
+            bio.set_opf(opf | Opf::FUA);
+        }
         bio.set_sector(self.start);
         bio.submit();
     }
 }
 
 impl WriteReq {
+    /// Whether the range may have dirty data in the cache. That may be durable, and the index forgets it with the next
+    /// entry of the journal: what takes its place must then be durable, too, or a power cut would bring back what was
+    /// there before both. (C leaves it in the volatile cache of the disk.)
+    fn replaces_dirty(&self) -> bool {
+        let att = &self.stay.att;
+        att.wb.has_dirty.get() && att.set.may_be_dirty(att.inode, self.start, self.sectors)
+    }
+
     /// Data did not get to the cache.
     fn cache_failed(&self, status: Status) {
         if self.way == Way::Back {
