@@ -148,11 +148,11 @@ pub(crate) struct CacheSet {
     pub(crate) sysfs: Mutex<Option<SetDirs>>,
     /// What the end of the set waits for.
     pub(crate) ending: Progress,
-    /// Queue for request continuations (C: "bcache").
     /// Requests that wait for the journal.
     pub(crate) durable: Durable,
     /// Writes that are ready for the index.
     pub(crate) writes: WriteBatches,
+    /// Queue for request continuations (C: "bcache").
     pub(crate) wq: Wq,
     /// Runs hits that have to wait for a request: those may need all of `wq`.
     pub(crate) hit_wq: Wq,
