@@ -1,0 +1,80 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# vm: --disk cache=64M --disk back=128M --disk busy=64M --timeout 200
+# case: busy_attach | H13, B5 | the rate's update while a device is being attached (partitions are looked for on a disk that takes long to read)
+# Attach of C holds the writeback lock; the update of the rate, due once a second here, gives up some times and then waits for
+# it in a worker that others share.
+. "$(dirname "$0")/lib_fault.sh"
+cache=$(disk cache) back=$(disk back) busy=$(disk busy)
+
+# waiting: tasks that wait in the update of the rate
+waiting() {
+	grep -ls update_writeback_rate /proc/[0-9]*/stack | wc -l
+}
+
+# updates: how often the rate was updated
+updates() {
+	sed -n 's/^runs: //p' "$debug/bcache/$(basename "$slow")/rate_work" 2>/dev/null
+}
+
+# slow_reads MS: from now on. udev would wait for them.
+slow_reads() {
+	udevadm control --stop-exec-queue
+	dmsetup suspend --noflush slow && dmsetup load slow --table "0 $size delay $back 0 $1 $back 0 0" && dmsetup resume --noudevsync slow
+}
+
+case_busy_attach() {
+	local size slow n seen=0 register load runs
+	size=$(blockdev --getsz "$back")
+	dmsetup create slow --table "0 $size delay $back 0 0 $back 0 0"
+	slow=$(readlink -f /dev/mapper/slow)
+	a_pair "$cache" "$slow" --bucket 65536
+	format_backing "$busy"
+	register "$busy"
+	ok "another device with this set" put "$uuid" "$(sysdir "$busy")/attach"
+	put 0 "$dir/writeback_running"
+	soil "$bdev" 4096 65536
+	# Where partition tables are looked for the cache has nothing.
+	put none "$dir/cache_mode"
+	soil "$bdev" 1024
+	soil "$bdev" 1024 $((size / 2 - 2048))
+	ok "stopped" stop_all
+	# It waits for its set, and can be told how often the rate is to be updated.
+	ok "the device is registered" within 10 register "$slow"
+	# So is another one, whose I/O keeps the set from being idle: C does not look at the lock of an idle one. It attaches the
+	# newest first.
+	ok "and another" within 10 register "$busy"
+	put 1 "$(sysdir "$slow")/writeback_rate_update_seconds"
+	ok "reads take long" slow_reads 28000
+	echo "$cache" >$SYSFS/register &
+	register=$!
+	while sleep 0.5; do
+		! attached "$busy" || dd if=/dev/zero of="$(bcache_of "$busy")" bs=4k count=1 oflag=direct status=none
+	done &
+	load=$!
+	for n in $(seq 40); do
+		sleep 1
+		[ "$(waiting)" = 0 ] || seen=1
+		[ -e /proc/$register ] && [ "$seen" = 0 ] || break
+		runs=$(updates)
+		[ "${runs:-0}" -lt 20 ] || break
+	done
+	ok "the attach was not over" test -e /proc/$register
+	ok "reads take no time" slow_reads 0
+	is "a worker that waits" "$seen" 0
+	if [ "$seen" = 1 ]; then
+		saw "after $n s a shared worker waits"
+	else
+		saw "no worker waits${runs:+; $runs updates in $n s}"
+	fi
+	[ "$DRIVER" = c ] || at_least "updates of the rate" "${runs:-0}" 8
+	ok "the attach ends" timeout 60 tail --pid=$register -f /dev/null
+	kill $load
+	wait $load $register
+	ok "it is attached" attached "$slow"
+	ok "all stop" stop_all
+	udevadm control --start-exec-queue
+	dmsetup remove slow
+}
+
+run_cases "$@"
