@@ -94,6 +94,11 @@ dmesg_says() {
 	dmesg | grep -qF -- "$1"
 }
 
+# no_complaint: the driver has none in the kernel log. A UUID may well spell "bad".
+no_complaint() {
+	! dmesg | sed -E 's/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}//g' | grep -iE 'bcache.*(error|inconsisten|corrupt|bad|cannot)'
+}
+
 # put VALUE FILE: writes to a sysfs file; errno shows in the exit status only
 put() {
 	echo "$1" >"$2"
