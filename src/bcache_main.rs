@@ -52,6 +52,7 @@ mod ending;
 mod flag;
 mod journal;
 mod meta_io;
+mod moved;
 mod moving_gc;
 mod open_buckets;
 mod params;

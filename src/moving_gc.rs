@@ -9,13 +9,17 @@
 //!
 //! A move copies the data, then replaces exactly the key that was read: what a writer changed
 //! meanwhile stays as the writer wants it. The copy is written with FUA. The old bucket is reused
-//! only after another gc, which writes the leaf; with the copy durable before its key, dirty data
-//! survives a crash at any moment.
+//! only after another gc, which writes the leaf, and with dirty data after the journal has forgotten
+//! it, too ([`Moved`]); with the copy durable before its key, dirty data survives a crash at any moment.
 
 use crate::{
     alloc::Reserve,
-    buckets::Mark,
-    cache_set::CacheSet, //
+    buckets::{
+        BucketPin,
+        Mark, //
+    },
+    cache_set::CacheSet,
+    moved::Moved, //
 };
 use bcache_core::{
     alloc::{
@@ -57,9 +61,40 @@ type Candidate = (u32, BucketNr);
 /// Why a run ends early: no space, a stop, a dead set.
 struct Enough;
 
+/// The buckets to be emptied.
+struct Chosen<'a> {
+    /// By number; the first of each is 0.
+    buckets: &'a [Candidate],
+    /// A pin for each that dirty data was found in.
+    dirty: KVec<Option<BucketPin>>,
+}
+
+impl<'a> Chosen<'a> {
+    fn new(buckets: &'a [Candidate]) -> Result<Self> {
+        let mut dirty = KVec::with_capacity(buckets.len(), GFP_NOWAIT)?;
+        for _ in buckets {
+            dirty.push_within_capacity(None).map_err(|_| ENOMEM)?;
+        }
+        Ok(Self { buckets, dirty })
+    }
+
+    /// The place of a bucket, if it is to be emptied.
+    fn place(&self, b: BucketNr) -> Option<usize> {
+        self.buckets.binary_search(&(0, b)).ok()
+    }
+
+    /// A dirty key of the bucket that `pin` holds is moved.
+    fn note_dirty(&mut self, pin: &BucketPin) {
+        let place = self.place(pin.nr());
+        if let Some(slot) = place.and_then(|i| self.dirty.get_mut(i)) {
+            slot.get_or_insert_with(|| pin.clone());
+        }
+    }
+}
+
 impl CacheSet {
     /// A whole run. May sleep long; gc thread only.
-    pub(crate) fn moving_gc(&self) {
+    pub(crate) fn moving_gc(&self, moved: &mut Moved) {
         if !self.tun.copy_gc_enabled.get() {
             return;
         }
@@ -71,11 +106,16 @@ impl CacheSet {
         let Some(mut buf) = DmaBuf::try_new(usize_from_u32(PIECE).saturating_mul(512)) else {
             return;
         };
-        let chosen = self.choose_buckets(&mut slots);
-        if !chosen.is_empty() {
-            // It ends when it ends.
-            let _ = self.move_keys(chosen, &mut buf);
+        let buckets = self.choose_buckets(&mut slots);
+        if buckets.is_empty() || moved.reserve(buckets.len()).is_err() {
+            return;
         }
+        let Ok(mut chosen) = Chosen::new(buckets) else {
+            return;
+        };
+        // It ends when it ends.
+        let _ = self.move_keys(&mut chosen, &mut buf);
+        moved.hold(self, chosen.dirty.into_iter().flatten());
     }
 
     /// The least used buckets whose data fits into the reserve of moving gc, by number.
@@ -108,7 +148,7 @@ impl CacheSet {
     }
 
     /// Moves all keys that lead into the chosen buckets.
-    fn move_keys(&self, chosen: &[Candidate], buf: &mut DmaBuf) -> Result<(), Enough> {
+    fn move_keys(&self, chosen: &mut Chosen<'_>, buf: &mut DmaBuf) -> Result<(), Enough> {
         let mut keys = KVec::with_capacity(BATCH, GFP_NOWAIT).map_err(|_| Enough)?;
         let mut pos = Pos::MIN;
         while pos < Pos::MAX {
@@ -122,7 +162,7 @@ impl CacheSet {
             })
             .map_err(|_| Enough)?;
             for k in &keys {
-                self.move_key(k, buf)?;
+                self.move_key(k, chosen, buf)?;
                 cond_resched();
             }
             match keys.last() {
@@ -134,23 +174,23 @@ impl CacheSet {
     }
 
     /// Whether a valid key leads into one of the buckets.
-    fn leads_to(&self, k: &Key, chosen: &[Candidate]) -> bool {
+    fn leads_to(&self, k: &Key, chosen: &Chosen<'_>) -> bool {
         let Some(ptr) = k.ptr() else { return false };
         let Some(b) = self.buckets.bucket_of(ptr) else {
             return false;
         };
-        self.buckets.ptr_stale(ptr) == 0 && chosen.binary_search(&(0, b)).is_ok()
+        self.buckets.ptr_stale(ptr) == 0 && chosen.place(b).is_some()
     }
 
     /// Moves the data of one key, in pieces.
-    fn move_key(&self, k: &Key, buf: &mut DmaBuf) -> Result<(), Enough> {
+    fn move_key(&self, k: &Key, chosen: &mut Chosen<'_>, buf: &mut DmaBuf) -> Result<(), Enough> {
         let mut rest = *k;
         while rest.size() != 0 {
             if self.io_disabled() || self.flags.stopping.get() || should_stop() {
                 return Err(Enough);
             }
             let piece = rest.piece(rest.start(), rest.start().saturating_add(u64::from(PIECE)));
-            let moved = self.move_piece(&piece, buf)?;
+            let moved = self.move_piece(&piece, chosen, buf)?;
             if moved == 0 {
                 // Unreadable, or gone meanwhile.
                 return Ok(());
@@ -161,10 +201,15 @@ impl CacheSet {
     }
 
     /// Copies the start of `k`, as far as there is contiguous space; gives the sectors done.
-    fn move_piece(&self, k: &Key, buf: &mut DmaBuf) -> Result<u32, Enough> {
+    fn move_piece(
+        &self,
+        k: &Key,
+        chosen: &mut Chosen<'_>,
+        buf: &mut DmaBuf,
+    ) -> Result<u32, Enough> {
         let Some(ptr) = k.ptr() else { return Ok(0) };
         // The pin keeps the old data where it is while it is read.
-        let Some(_old) = self.buckets.pin_valid(ptr) else {
+        let Some(old) = self.buckets.pin_valid(ptr) else {
             return Ok(0);
         };
         let extent = self
@@ -184,6 +229,7 @@ impl CacheSet {
         }
         if k.dirty() {
             self.buckets.mark_dirty(extent.pin.nr());
+            chosen.note_dirty(&old);
         }
         let opf = Opf::WRITE | Opf::FUA;
         let wrote = self

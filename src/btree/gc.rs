@@ -5,7 +5,10 @@
 //! C: `bch_gc_thread`, `bch_btree_gc` in `btree.c`. What a run does is in [`super::gc_walk`]; the
 //! bucket side in [`crate::alloc`].
 
-use crate::cache_set::CacheSet;
+use crate::{
+    cache_set::CacheSet,
+    moved::Moved, //
+};
 use bcache_core::{
     geometry::Geometry,
     num, //
@@ -153,14 +156,16 @@ impl CacheSet {
 
     fn gc_thread(&self) {
         let _noio = noio();
+        let mut moved = Moved::new();
         loop {
             let due = || self.io_disabled() || self.gc_should_run();
             if !self.btree.gc.wait.wait_until_or_stop(due) || self.io_disabled() {
                 return;
             }
+            moved.release(self);
             // If it failed the thread was asked to stop or the set is dead: the loop looks which.
             if self.gc_run().is_ok() {
-                self.moving_gc();
+                self.moving_gc(&mut moved);
             }
         }
     }

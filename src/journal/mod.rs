@@ -238,6 +238,16 @@ impl Journal {
         Some(target)
     }
 
+    /// The entry that is open: keys that were ever added are in it or in earlier ones. May sleep.
+    pub(crate) fn open_seq(&self) -> u64 {
+        self.state.lock().seq
+    }
+
+    /// The first entry that a replay would read, should the machine stop now. May sleep.
+    pub(crate) fn needed_from(&self) -> u64 {
+        self.state.lock().durable_last
+    }
+
     /// The newest entry that is durable.
     pub(crate) fn durable(&self) -> u64 {
         self.state.lock().durable
