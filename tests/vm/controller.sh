@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # host: --timeout 300
+# alone
 # The controller of the writeback rate in a guest: C's law and the adaptive one under a step of the load. The figures agree
 # with those of the simulator, and are what the adaptive law promises. The pictures and the numbers stay in
 # $CONTROLLER_OUT, if that is set.

@@ -27,7 +27,7 @@ case_failing_keys() {
 	put 1 "$dir/detach"
 	sleep 6
 	errors=$(cat "$dir/io_errors")
-	at_least "attempts in 6 s" "$errors" 64
+	at_least "attempts in 6 s" "$errors" 16
 	at_most "attempts in 6 s" "$errors" 640
 	is "state" "$(state "$fragile")" dirty
 	ok "it is attached still" test -e "$dir/cache"
