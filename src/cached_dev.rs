@@ -314,8 +314,24 @@ impl CachedDev {
     /// Its set died with data that the backing device lacks: no request may reach that any more, and the device is
     /// stopped. Before the way through the cache is closed. Any process context.
     pub(crate) fn lost_dirty_data(&self) {
-        self.flags.io_disable.set();
+        // In this order: see `allow_io`.
         self.stop();
+        self.flags.io_disable.set();
+    }
+
+    /// Clears `io_disable`, unless the device is stopped: it may have lost data. Any context.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY`.
+    pub(crate) fn allow_io(&self) -> Result {
+        self.flags.io_disable.clear();
+        // Whoever stops and disables it stops it first: what we cleared of theirs is set again.
+        if self.flags.closing.get() {
+            self.flags.io_disable.set();
+            return Err(EBUSY);
+        }
+        Ok(())
     }
 
     /// Counts an error of the backing device; at the limit the device is stopped (C: `bch_count_backing_io_errors`).

@@ -121,7 +121,10 @@ impl SysfsObject for CachedDev {
             c"io_disable",
             |dev, b| fmt::line(b, &u32::from(dev.flags.io_disable.get())),
             store!(|dev, text| {
-                dev.flags.io_disable.put(fmt::truth(text)?);
+                if !fmt::truth(text)? {
+                    return dev.allow_io();
+                }
+                dev.flags.io_disable.set();
                 Ok(())
             }),
         ),

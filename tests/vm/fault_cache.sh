@@ -23,8 +23,8 @@ a_fragile_pair() {
 no_fragile_pair() {
 	dm_table upper "0 $size linear $cache 0"
 	ok "all stop" stop_all
-	dmsetup remove upper
-	dmsetup remove lower
+	ok "nobody holds the disks" within 10 dmsetup remove upper
+	ok "nor the other" within 10 dmsetup remove lower
 }
 
 # fill_with BYTE: each block of the disk's beginning, durable
@@ -72,6 +72,7 @@ dies_while() {
 	put 0 "$dir/writeback_running"
 	fill_with n
 	exec 8<"$bdev"
+	is "the new data can be read" "$(dd if="$bdev" bs=1M count=8 iflag=direct status=none | tr -d n | wc -c)" 0
 	dmsetup suspend --noflush lower
 	"$@"
 	sleep 1
@@ -93,6 +94,7 @@ dies_while() {
 	)
 	is "blocks of $BLOCKS with old data" "${old% *}" 0
 	saw "${old% *} of $BLOCKS blocks are old, ${old#* } cannot be read"
+	is "and no file makes it work again" "$(errno_of 0 "$dir/io_disable")" EBUSY
 	exec 8<&-
 	ok "the device is stopped" within 10 test ! -e "$dir"
 	no_fragile_pair
