@@ -31,9 +31,11 @@ impl Moved {
         Self { held: KVec::new() }
     }
 
-    /// Gives up those that no replay can need any more. Before a gc, which frees what nobody pins. May sleep.
+    /// Gives up those that no replay can need any more. Before a gc, which frees what nobody pins. May sleep, for an entry
+    /// of the journal: as all metadata it needs no bucket.
     pub(crate) fn release(&mut self, c: &CacheSet) {
-        if self.held.is_empty() {
+        // An entry of now knows what is needed now.
+        if self.held.is_empty() || c.journal.meta(c, true).is_err() {
             return;
         }
         let needed = c.journal.needed_from();
@@ -52,7 +54,7 @@ impl Moved {
 
     /// Holds buckets whose keys were moved just now; there is room for them. May sleep.
     pub(crate) fn hold(&mut self, c: &CacheSet, pins: impl Iterator<Item = BucketPin>) {
-        let seq = c.journal.open_seq();
+        let seq = c.journal.last_seq();
         for pin in pins {
             // Room was made before anything was moved.
             let _ = self.held.push_within_capacity(Held { seq, _pin: pin });

@@ -238,9 +238,14 @@ impl Journal {
         Some(target)
     }
 
-    /// The entry that is open: keys that were ever added are in it or in earlier ones. May sleep.
-    pub(crate) fn open_seq(&self) -> u64 {
-        self.state.lock().seq
+    /// The newest entry that has something in it: all keys that were ever added are in it or in earlier ones. May sleep.
+    pub(crate) fn last_seq(&self) -> u64 {
+        let st = self.state.lock();
+        if st.is_empty() {
+            st.seq.wrapping_sub(1)
+        } else {
+            st.seq
+        }
     }
 
     /// The first entry that a replay would read, should the machine stop now. May sleep.

@@ -382,7 +382,8 @@ impl Sender for Shared<WriteReq> {
 impl WriteReq {
     /// Whether the range may have dirty data in the cache. That may be durable, and the index forgets it with the next
     /// entry of the journal: what takes its place must then be durable, too, or a power cut would bring back what was
-    /// there before both. (C leaves it in the volatile cache of the disk.)
+    /// there before both. (C leaves it in the volatile cache of the disk.) Not for a discard, after which nobody may expect
+    /// anything of the range.
     fn replaces_dirty(&self) -> bool {
         let att = &self.stay.att;
         att.wb.has_dirty.get() && att.set.may_be_dirty(att.inode, self.start, self.sectors)
