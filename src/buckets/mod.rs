@@ -78,17 +78,38 @@ impl Table {
         self.v.get(b.index())
     }
 
+    /// As [`Self::get`], but not the buckets before the first one for data: the superblock is there.
+    fn data(&self, b: BucketNr) -> Option<&Bucket> {
+        if b < self.geo.first_bucket() {
+            return None;
+        }
+        self.get(b)
+    }
+
     /// The bucket a pointer leads to, if it leads into the cache.
     fn of(&self, p: Ptr) -> Option<(BucketNr, &Bucket)> {
         if !p.is_available() {
             return None;
         }
         let nr = self.geo.bucket_of(p.sector())?;
-        if nr < self.geo.first_bucket() {
-            return None;
-        }
-        Some((nr, self.get(nr)?))
+        Some((nr, self.data(nr)?))
     }
+}
+
+/// Whether a bucket may get a new generation and new content.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reuse {
+    /// No. Only gc, or an owner that gives it up, can change that.
+    No,
+    /// Not as long as it is pinned.
+    Claimed,
+    /// Yes.
+    Yes {
+        /// Its priority.
+        prio: u16,
+        /// Its sectors of live data as of the last gc.
+        sectors: u32,
+    },
 }
 
 /// The buckets of a cache device. All methods may be called in any context; numbers outside of the
@@ -120,6 +141,11 @@ impl BucketTable {
 
     fn state(&self, b: BucketNr) -> State {
         self.0.get(b).map_or(State::UNUSED, Bucket::state)
+    }
+
+    /// Rounds of aging so far; wraps.
+    pub(crate) fn rounds(&self) -> u32 {
+        self.0.rounds.load(Relaxed)
     }
 
     /// Priority; see `bcache_core::alloc::prio`.
@@ -281,16 +307,29 @@ impl BucketTable {
         }
     }
 
-    /// Whether the bucket may get a new generation and new content. Allocator mutex held.
-    pub(crate) fn can_invalidate(&self, b: BucketNr, marks_valid: bool) -> bool {
-        let Some(bucket) = self.0.get(b) else {
-            return false;
+    /// Whether the bucket may get a new generation and new content; never one before the first for
+    /// data. Allocator mutex held.
+    pub(crate) fn reuse(&self, b: BucketNr, marks_valid: bool) -> Reuse {
+        let Some(bucket) = self.0.data(b) else {
+            return Reuse::No;
         };
         let (state, gc) = (bucket.state(), bucket.gc());
-        (marks_valid || gc.has(GcWord::RECLAIMABLE_IN_GC))
+        let possible = (marks_valid || gc.has(GcWord::RECLAIMABLE_IN_GC))
             && matches!(gc.mark(), Mark::Free | Mark::Reclaimable)
-            && state.pins() == 0
-            && can_inc_gen(state.gen(), state.last_gc())
+            && can_inc_gen(state.gen(), state.last_gc());
+        match (possible, state.pins()) {
+            (false, _) => Reuse::No,
+            (true, 0) => Reuse::Yes {
+                prio: state.prio(self.0.now()),
+                sectors: gc.sectors(),
+            },
+            (true, _) => Reuse::Claimed,
+        }
+    }
+
+    /// Whether that is so now.
+    pub(crate) fn can_invalidate(&self, b: BucketNr, marks_valid: bool) -> bool {
+        matches!(self.reuse(b, marks_valid), Reuse::Yes { .. })
     }
 
     /// Takes the bucket away from its content: next generation, young, one pin for the new owner.
@@ -301,7 +340,7 @@ impl BucketTable {
         if !self.can_invalidate(b, marks_valid) {
             return None;
         }
-        let bucket = self.0.get(b)?;
+        let bucket = self.0.data(b)?;
         let now = self.0.now();
         bucket.update(|s| {
             (s.pins() == 0 && can_inc_gen(s.gen(), s.last_gc())).then(|| {
@@ -331,10 +370,10 @@ impl BucketTable {
         });
     }
 
-    /// Pins the bucket, whatever it holds.
+    /// Pins the bucket, whatever it holds; `None` before the first one for data.
     pub(crate) fn pin(&self, b: BucketNr) -> Option<BucketPin> {
         let now = self.0.now();
-        self.0.get(b)?.update(|s| Some(s.pinned(now)))?;
+        self.0.data(b)?.update(|s| Some(s.pinned(now)))?;
         Some(BucketPin::new(&self.0, b))
     }
 

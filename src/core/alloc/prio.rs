@@ -102,8 +102,6 @@ pub struct ReserveSizes {
     pub none: usize,
     /// Invalidated and not yet written down.
     pub free_inc: usize,
-    /// Candidates that the `lru` policy looks at in one go.
-    pub heap: usize,
 }
 
 impl ReserveSizes {
@@ -121,7 +119,6 @@ impl ReserveSizes {
             moving_gc: queue_size(free)?,
             none: queue_size(free)?,
             free_inc: queue_size(free.checked_mul(4)?)?,
-            heap: usize_from_u64_sat(free.checked_mul(8)?),
         })
     }
 }
@@ -193,13 +190,9 @@ mod tests {
                 moving_gc: 1,
                 none: 1,
                 free_inc: 4,
-                heap: 8,
             })
         );
         let big = ReserveSizes::derive(1 << 20, 1).unwrap();
-        assert_eq!(
-            (big.btree, big.none, big.free_inc, big.heap),
-            (255, 1023, 4095, 8192)
-        );
+        assert_eq!((big.btree, big.none, big.free_inc), (255, 1023, 4095));
     }
 }

@@ -37,6 +37,11 @@ impl ShelfNr {
         Self(NonZeroU32::MIN.saturating_add(b.0 / SHELF))
     }
 
+    /// The first bucket behind it.
+    pub fn end(self) -> BucketNr {
+        BucketNr(self.0.get().saturating_mul(SHELF))
+    }
+
     fn below(self) -> u32 {
         self.0.get().saturating_sub(1)
     }
