@@ -19,7 +19,11 @@
 //!    mark stayed) or was allocated after it (its mark is new). One inserted before it is seen by
 //!    the walk.
 
-use super::Reserve;
+use super::{
+    lists::Lists,
+    order::SHELVES,
+    Reserve, //
+};
 use crate::{
     buckets::Mark,
     cache_set::CacheSet, //
@@ -40,16 +44,25 @@ use bcache_core::{
 const STEP: usize = 1024;
 
 impl CacheSet {
-    /// Calls `f` for every bucket, under the allocator mutex, which is let go now and then.
-    fn each_bucket_locked(&self, mut f: impl FnMut(BucketNr)) {
-        let mut buckets = self.buckets.all();
+    /// Calls `f` for every item, under the allocator mutex, which is let go after each `step`.
+    fn each_locked<T>(
+        &self,
+        mut items: impl Iterator<Item = T>,
+        step: usize,
+        mut f: impl FnMut(&mut Lists, T),
+    ) {
         loop {
-            let _lists = self.alloc.lists.lock();
-            for _ in 0..STEP {
-                let Some(b) = buckets.next() else { return };
-                f(b);
+            let mut lists = self.alloc.lists.lock();
+            for _ in 0..step {
+                let Some(item) = items.next() else { return };
+                f(&mut lists, item);
             }
         }
+    }
+
+    /// Calls `f` for every bucket, under the allocator mutex, which is let go now and then.
+    fn each_bucket_locked(&self, mut f: impl FnMut(BucketNr)) {
+        self.each_locked(self.buckets.all(), STEP, |_, b| f(b));
     }
 
     /// gc begins: forgets the marks of all buckets that nobody pins. May sleep.
@@ -86,16 +99,30 @@ impl CacheSet {
         self.alloc.marks_valid.set();
         drop(lists);
 
-        let mut avail = 0u32;
+        let (mut avail, mut min_prio) = (0u32, INITIAL_PRIO);
         self.each_bucket_locked(|b| {
+            let prio = self.buckets.prio(b);
+            if prio != 0 {
+                min_prio = min_prio.min(prio);
+            }
             let reusable = matches!(self.buckets.mark(b), Mark::Free | Mark::Reclaimable);
             if reusable && !self.buckets.pinned(b) {
                 avail = avail.saturating_add(1);
             }
         });
         self.alloc.avail.put(avail);
+        self.gc_file_all(min_prio);
         self.alloc.needs_gc.clear();
         self.wake_allocator();
+    }
+
+    /// Files all buckets as the new marks demand. Those that are not reached yet stay where they are.
+    fn gc_file_all(&self, min_prio: u16) {
+        let mut lists = self.alloc.lists.lock();
+        lists.order.begin(min_prio, &self.buckets);
+        let shelves = lists.order.all();
+        drop(lists);
+        self.each_locked(shelves, SHELVES, |lists, s| lists.file(s, &self.buckets));
     }
 
     /// Start-up: all keys are marked. Finishes as a gc does and fills the reserves of priorities

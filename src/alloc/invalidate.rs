@@ -2,21 +2,22 @@
 
 //! Which buckets lose their content: least recently used, first in first out, or any.
 //!
-//! C: `invalidate_buckets_lru`, `_fifo`, `_random` in `alloc.c`. The search runs without a lock, on
-//! what the bucket table says at the moment; only the invalidation itself is done under the
-//! allocator mutex and checks again, so that a search of a large cache holds up no allocation.
+//! C: `invalidate_buckets_lru`, `_fifo`, `_random` in `alloc.c`. All of it happens in steps under the
+//! allocator mutex, each of about a thousand buckets at most, so that a search holds up no
+//! allocation; and no policy looks at all buckets to find a few (see `order`).
 
 use super::thread::Worker;
 use bcache_core::{
     alloc::{
-        heap::Smallest,
-        prio::{
-            lru_key,
-            BTREE_PRIO, //
+        search::Step,
+        shelves::{
+            ShelfNr,
+            SHELF, //
         }, //
     },
     num::{
         low_u32,
+        u32_from_usize_sat,
         BucketNr, //
     },
     ondisk::superblock::Replacement, //
@@ -37,7 +38,7 @@ impl Worker {
         }
     }
 
-    /// Invalidates one bucket if that is (still) allowed.
+    /// Invalidates one bucket if that is allowed.
     fn take(&mut self, nr: BucketNr) {
         let lists = self.c.alloc.lists.lock();
         let pin = self.c.buckets.invalidate(nr, lists.marks_valid);
@@ -54,60 +55,62 @@ impl Worker {
     /// Those with the smallest product of age and live data.
     fn invalidate_lru(&mut self) {
         let c = self.c.clone();
-        let valid = c.gc_mark_valid();
-        let ages = |prio: &u16| *prio != 0 && *prio != BTREE_PRIO;
-        let prios = c.buckets.all().map(|b| c.buckets.prio(b));
-        let min_prio = prios.filter(ages).min().unwrap_or(u16::MAX);
-        let mut heap = core::mem::take(&mut self.heap);
-        let mut smallest = Smallest::new(&mut heap);
-        for b in c.buckets.all() {
-            if c.buckets.can_invalidate(b, valid) {
-                let key = lru_key(c.buckets.prio(b), min_prio, c.buckets.sectors_used(b));
-                smallest.offer((key, b.0));
+        let mut search = c.alloc.lists.lock().search();
+        loop {
+            let mut lists = c.alloc.lists.lock();
+            let step = lists.search_on(&mut search, &c.buckets, &mut self.inc);
+            drop(lists);
+            if step != Step::Looked {
+                return;
             }
         }
-        // The best ones last, since the first ones become priorities: these are soon free, hence
-        // best, again, and if one bucket went round like that its generation would wrap.
-        let best = smallest.into_ascending();
-        let (now, spare) = best
-            .split_at_checked(self.inc.free())
-            .unwrap_or((best, &[]));
-        for (_, nr) in Iterator::chain(now.iter().rev(), spare) {
-            if self.inc.is_full() {
-                break;
-            }
-            self.take(BucketNr(*nr));
-        }
-        self.heap = heap;
     }
 
-    /// Round and round through the device.
+    /// Round and round through the device, past the shelves where nothing can be had.
     fn invalidate_fifo(&mut self) {
-        let (first, n) = (self.c.geo.first_bucket().0, self.c.geo.nbuckets());
-        for _ in 0..n {
+        let (first, n) = (self.c.geo.first_bucket(), self.c.geo.nbuckets());
+        let mut left = n;
+        while left != 0 && !self.inc.is_full() {
+            if self.fifo_next < first || self.fifo_next.0 >= n {
+                self.fifo_next = first;
+            }
+            let from = self.fifo_next;
+            let (at, filed) = self.c.alloc.lists.lock().next_filed(from);
+            self.fifo_next = at;
+            if filed {
+                self.take_from_shelf(at, n);
+            }
+            left = left.saturating_sub(self.fifo_next.0.saturating_sub(from.0));
+        }
+    }
+
+    /// Takes what it can from the shelf of `at`, from that bucket on.
+    fn take_from_shelf(&mut self, at: BucketNr, n: u32) {
+        let shelf = ShelfNr::of(at);
+        for nr in at.0..shelf.end().0.min(n) {
             if self.inc.is_full() {
                 return;
             }
-            if self.fifo_next < first || self.fifo_next >= n {
-                self.fifo_next = first;
-            }
-            let nr = BucketNr(self.fifo_next);
-            self.fifo_next = self.fifo_next.saturating_add(1);
-            self.take_if_possible(nr);
+            self.fifo_next = BucketNr(nr.saturating_add(1));
+            self.take_if_possible(BucketNr(nr));
         }
+        self.c.alloc.lists.lock().file(shelf, &self.c.buckets);
     }
 
-    /// As chance has it, with half as many attempts as there are buckets.
+    /// As chance has it, with 16 attempts for each bucket that is wanted, or half as many as there are
+    /// buckets if that is less. What is missing then is a small part of the cache, and looked for.
     fn invalidate_random(&mut self) {
         let (first, n) = (self.c.geo.first_bucket().0, self.c.geo.nbuckets());
         let span = n.saturating_sub(first).max(1);
-        for _ in 0..n / 2 {
+        let attempts = u32_from_usize_sat(self.inc.free()).saturating_mul(SHELF);
+        for _ in 0..attempts.min(n / 2) {
             if self.inc.is_full() {
                 return;
             }
             let off = low_u32(random::u64()).checked_rem(span).unwrap_or(0);
             self.take_if_possible(BucketNr(first.saturating_add(off)));
         }
+        self.invalidate_lru();
     }
 
     /// Looks without the lock first.

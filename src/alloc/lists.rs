@@ -4,7 +4,10 @@
 //!
 //! C: `free[RESERVE_NR]` of `struct cache`, `bch_allocator_push`.
 
-use super::Reserve;
+use super::{
+    order::Order,
+    Reserve, //
+};
 use bcache_core::{
     alloc::{
         fifo::Fifo,
@@ -44,6 +47,7 @@ pub(super) struct Lists {
     prio: Ring,
     moving_gc: Ring,
     none: Ring,
+    pub(super) order: Order,
     /// The marks are those of a complete gc; while one runs only buckets noted before it may be
     /// reused.
     pub(super) marks_valid: bool,
@@ -58,6 +62,7 @@ impl Lists {
             prio: ring(s.prio)?,
             moving_gc: ring(s.moving_gc)?,
             none: ring(s.none)?,
+            order: Order::new(geo)?,
             marks_valid: false,
         })
     }

@@ -22,6 +22,7 @@ mod aging;
 mod gc;
 mod invalidate;
 mod lists;
+mod order;
 mod thread;
 
 use crate::{
@@ -184,20 +185,23 @@ impl CacheSet {
             return Ok(None);
         };
         self.alloc.btree_free.put(lists.btree_len());
-        let pin = self.hand_out(nr, r);
+        let pin = self.hand_out(&mut lists, nr, r);
         drop(lists);
         self.wake_allocator();
         Ok(Some(pin))
     }
 
-    /// Marks a bucket from a free list for its new use. Lists locked.
-    fn hand_out(&self, nr: BucketNr, r: Reserve) -> BucketPin {
+    /// Marks a bucket from a free list for its new use.
+    fn hand_out(&self, lists: &mut Lists, nr: BucketNr, r: Reserve) -> BucketPin {
         let (mark, prio) = match r {
             Reserve::Btree | Reserve::Prio => (Mark::Metadata, BTREE_PRIO),
             Reserve::MovingGc | Reserve::None => (Mark::Reclaimable, INITIAL_PRIO),
         };
         self.buckets.set_mark(nr, mark, self.geo.bucket_sectors());
         self.buckets.set_prio(nr, prio);
+        if mark == Mark::Reclaimable {
+            lists.order.given_out(nr, &self.buckets);
+        }
         let avail = self.alloc.avail.get();
         self.alloc.avail.put(avail.saturating_sub(1));
         self.buckets.adopt(nr)
@@ -222,15 +226,16 @@ impl CacheSet {
                 .pop_own(Reserve::Prio)
                 .or_else(|| lists.pop(Reserve::None));
             let nr = nr.ok_or(ENOSPC)?;
-            pins.push(self.hand_out(nr, Reserve::Prio), GFP_KERNEL)?;
+            pins.push(self.hand_out(&mut lists, nr, Reserve::Prio), GFP_KERNEL)?;
         }
         Ok(())
     }
 
     /// Nothing is in the bucket any more. Its generation stays.
     pub(crate) fn bucket_free(&self, b: BucketNr) {
-        let lists = self.alloc.lists.lock();
+        let mut lists = self.alloc.lists.lock();
         self.buckets.set_mark(b, Mark::Free, 0);
+        lists.order.emptied(b);
         let avail = self.alloc.avail.get();
         self.alloc
             .avail

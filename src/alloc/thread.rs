@@ -16,7 +16,6 @@ use crate::{
 use bcache_core::num::BucketNr;
 use bcache_kernel::memalloc;
 use kernel::{
-    alloc::KVVec,
     prelude::*,
     sync::Arc, //
 };
@@ -26,10 +25,8 @@ pub(super) struct Worker {
     pub(super) c: Arc<CacheSet>,
     /// Buckets invalidated in memory whose new generation is not durable yet; each has one pin.
     pub(super) inc: Ring,
-    /// Room for the search of the least recently used ones.
-    pub(super) heap: KVVec<(u64, u32)>,
     /// Where the fifo policy goes on.
-    pub(super) fifo_next: u32,
+    pub(super) fifo_next: BucketNr,
 }
 
 impl Worker {
@@ -39,8 +36,7 @@ impl Worker {
         Ok(Self {
             c: c.clone(),
             inc: ring(s.free_inc)?,
-            heap: KVVec::from_elem((0u64, 0u32), s.heap, GFP_KERNEL)?,
-            fifo_next: 0,
+            fifo_next: BucketNr(0),
         })
     }
 

@@ -48,8 +48,9 @@ use kernel::{
 pub(crate) use pin::BucketPin;
 pub(crate) use word::Mark;
 use word::{
-    Bucket,
-    GcWord, //
+    GcCell,
+    GcWord,
+    StateCell, //
 };
 
 /// How far the generations of keys may be ahead of the priorities on the device. These are written
@@ -65,7 +66,9 @@ struct Table {
     rounds: Atomic<u32>,
     /// Those at the beginning of the last walk that settled what reached priority 0.
     walked: Atomic<u32>,
-    v: KVVec<Bucket>,
+    /// The words of a bucket are apart: together they would take up 16 bytes instead of 12.
+    states: KVVec<StateCell>,
+    gcs: KVVec<GcCell>,
 }
 
 impl Table {
@@ -74,21 +77,51 @@ impl Table {
         Epoch::new(self.rounds.load(Relaxed))
     }
 
-    fn get(&self, b: BucketNr) -> Option<&Bucket> {
-        self.v.get(b.index())
+    fn state(&self, b: BucketNr) -> Option<&StateCell> {
+        self.states.get(b.index())
+    }
+
+    fn gc(&self, b: BucketNr) -> Option<&GcCell> {
+        self.gcs.get(b.index())
+    }
+
+    /// That of a bucket that can hold data; the superblock is in one before the first.
+    fn data_state(&self, b: BucketNr) -> Option<&StateCell> {
+        if b < self.geo.first_bucket() {
+            return None;
+        }
+        self.state(b)
+    }
+
+    /// Both words of a bucket that can hold data.
+    fn data(&self, b: BucketNr) -> Option<(&StateCell, &GcCell)> {
+        Some((self.data_state(b)?, self.gc(b)?))
     }
 
     /// The bucket a pointer leads to, if it leads into the cache.
-    fn of(&self, p: Ptr) -> Option<(BucketNr, &Bucket)> {
+    fn of(&self, p: Ptr) -> Option<(BucketNr, &StateCell)> {
         if !p.is_available() {
             return None;
         }
         let nr = self.geo.bucket_of(p.sector())?;
-        if nr < self.geo.first_bucket() {
-            return None;
-        }
-        Some((nr, self.get(nr)?))
+        Some((nr, self.data_state(nr)?))
     }
+}
+
+/// Whether a bucket may get a new generation and new content.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reuse {
+    /// No. Only gc, or an owner that gives it up, can change that.
+    No,
+    /// Not as long as it is pinned.
+    Claimed,
+    /// Yes.
+    Yes {
+        /// Its priority.
+        prio: u16,
+        /// Its sectors of live data as of the last gc.
+        sectors: u32,
+    },
 }
 
 /// The buckets of a cache device. All methods may be called in any context; numbers outside of the
@@ -104,22 +137,30 @@ impl BucketTable {
     /// `ENOMEM`.
     pub(crate) fn new(geo: &Geometry, dev: u16) -> Result<Self> {
         let n = BucketNr(geo.nbuckets()).index();
-        let mut v = KVVec::with_capacity(n, GFP_KERNEL)?;
+        let mut states = KVVec::with_capacity(n, GFP_KERNEL)?;
+        let mut gcs = KVVec::with_capacity(n, GFP_KERNEL)?;
         for _ in 0..n {
-            v.push(Bucket::new(), GFP_KERNEL)?;
+            states.push(StateCell::new(), GFP_KERNEL)?;
+            gcs.push(GcCell::new(), GFP_KERNEL)?;
         }
         let table = Table {
             geo: *geo,
             dev,
             rounds: Atomic::new(0),
             walked: Atomic::new(0),
-            v,
+            states,
+            gcs,
         };
         Ok(Self(Arc::new(table, GFP_KERNEL)?))
     }
 
     fn state(&self, b: BucketNr) -> State {
-        self.0.get(b).map_or(State::UNUSED, Bucket::state)
+        self.0.state(b).map_or(State::UNUSED, StateCell::get)
+    }
+
+    /// Rounds of aging so far; wraps.
+    pub(crate) fn rounds(&self) -> u32 {
+        self.0.rounds.load(Relaxed)
     }
 
     /// Priority; see `bcache_core::alloc::prio`.
@@ -140,14 +181,12 @@ impl BucketTable {
 
     /// The mark gc or the allocator gave it.
     pub(crate) fn mark(&self, b: BucketNr) -> Mark {
-        self.0
-            .get(b)
-            .map_or(Mark::Free, |bucket| bucket.gc().mark())
+        self.0.gc(b).map_or(Mark::Free, |gc| gc.get().mark())
     }
 
     /// Sectors of live data as of the last gc; the whole bucket if it was allocated since.
     pub(crate) fn sectors_used(&self, b: BucketNr) -> u32 {
-        self.0.get(b).map_or(0, |bucket| bucket.gc().sectors())
+        self.0.gc(b).map_or(0, |gc| gc.get().sectors())
     }
 
     /// The bucket a pointer leads to.
@@ -161,7 +200,7 @@ impl BucketTable {
     /// be one so old that the difference wrapped.
     pub(crate) fn ptr_stale(&self, p: Ptr) -> u8 {
         match self.0.of(p) {
-            Some((_, bucket)) => bucket.state().gen().wrapping_sub(p.gen()),
+            Some((_, state)) => state.get().gen().wrapping_sub(p.gen()),
             None => u8::MAX,
         }
     }
@@ -169,11 +208,11 @@ impl BucketTable {
     /// Start-up: whether a pointer is valid. If its generation is newer than the one known, the
     /// latter is raised.
     pub(crate) fn raise_gen(&self, p: Ptr) -> bool {
-        let Some((_, bucket)) = self.0.of(p) else {
+        let Some((_, state)) = self.0.of(p) else {
             return false;
         };
         let ahead = |s: State| p.gen().wrapping_sub(s.gen());
-        bucket
+        state
             .update(|s| (ahead(s) <= MAX_NEWER).then(|| s.with_gen(p.gen())))
             .is_some()
     }
@@ -186,9 +225,9 @@ impl BucketTable {
 
     /// Sets the priority.
     pub(crate) fn set_prio(&self, b: BucketNr, prio: u16) {
-        if let Some(bucket) = self.0.get(b) {
+        if let Some(state) = self.0.state(b) {
             let now = self.0.now();
-            bucket.update(|s| Some(s.with_prio(prio, now)).filter(|new| *new != s));
+            state.update(|s| Some(s.with_prio(prio, now)).filter(|new| *new != s));
         }
     }
 
@@ -209,24 +248,24 @@ impl BucketTable {
         if !age::walk_due(rounds, self.0.walked.load(Relaxed)) {
             return;
         }
-        for bucket in &self.0.v {
+        for state in &self.0.states {
             let now = self.0.now();
-            bucket.update(|s| Some(s.settled(now)).filter(|new| *new != s));
+            state.update(|s| Some(s.settled(now)).filter(|new| *new != s));
         }
         self.0.walked.store(rounds, Relaxed);
     }
 
     /// Dirty data goes into the bucket. The caller holds a pin.
     pub(crate) fn mark_dirty(&self, b: BucketNr) {
-        if let Some(bucket) = self.0.get(b) {
-            bucket.update_gc(|g| (g.mark() != Mark::Dirty).then(|| g.with_mark(Mark::Dirty)));
+        if let Some(gc) = self.0.gc(b) {
+            gc.update(|g| (g.mark() != Mark::Dirty).then(|| g.with_mark(Mark::Dirty)));
         }
     }
 
     /// Sets mark and sectors used, forgets the rest of what gc knew.
     pub(crate) fn set_mark(&self, b: BucketNr, mark: Mark, sectors: u32) {
-        if let Some(bucket) = self.0.get(b) {
-            bucket.update_gc(|_| Some(GcWord::new(mark, sectors)));
+        if let Some(gc) = self.0.gc(b) {
+            gc.update(|_| Some(GcWord::new(mark, sectors)));
         }
     }
 
@@ -234,63 +273,75 @@ impl BucketTable {
     ///
     /// `mark` is what the key says of its bucket: metadata, dirty or reclaimable.
     pub(crate) fn add_mark(&self, b: BucketNr, mark: Mark, sectors: u32) -> bool {
-        let Some(bucket) = self.0.get(b) else {
+        let Some(gc) = self.0.gc(b) else {
             return false;
         };
-        bucket
-            .update_gc(|g| {
-                let was = g.mark();
-                let meta = mark == Mark::Metadata;
-                if was != Mark::Free && (was == Mark::Metadata) != meta {
-                    return None;
-                }
-                let keep = was == Mark::Dirty && mark == Mark::Reclaimable;
-                let new = if keep { was } else { mark };
-                Some(g.with_mark(new).add_sectors(sectors))
-            })
-            .is_some()
+        gc.update(|g| {
+            let was = g.mark();
+            let meta = mark == Mark::Metadata;
+            if was != Mark::Free && (was == Mark::Metadata) != meta {
+                return None;
+            }
+            let keep = was == Mark::Dirty && mark == Mark::Reclaimable;
+            let new = if keep { was } else { mark };
+            Some(g.with_mark(new).add_sectors(sectors))
+        })
+        .is_some()
     }
 
     /// Only raises the mark to metadata, sectors stay.
     pub(crate) fn mark_metadata(&self, b: BucketNr) {
-        if let Some(bucket) = self.0.get(b) {
-            bucket.update_gc(|g| Some(g.with_mark(Mark::Metadata)));
+        if let Some(gc) = self.0.gc(b) {
+            gc.update(|g| Some(g.with_mark(Mark::Metadata)));
         }
     }
 
     /// The next generation: every pointer into the bucket is stale from now on. Gives it.
     pub(crate) fn inc_gen(&self, b: BucketNr) -> u8 {
         self.0
-            .get(b)
-            .and_then(|bucket| bucket.update(|s| Some(s.with_gen(s.gen().wrapping_add(1)))))
+            .state(b)
+            .and_then(|state| state.update(|s| Some(s.with_gen(s.gen().wrapping_add(1)))))
             .map_or(0, |old| old.gen().wrapping_add(1))
     }
 
     /// Sets generation and last generation (and priority) as read from the device.
     pub(crate) fn load(&self, b: BucketNr, prio: u16, gen: u8) {
-        if let Some(bucket) = self.0.get(b) {
+        if let Some(state) = self.0.state(b) {
             let now = self.0.now();
-            bucket.update(|s| Some(s.with_prio(prio, now).with_gen(gen).with_last_gc(gen)));
+            state.update(|s| Some(s.with_prio(prio, now).with_gen(gen).with_last_gc(gen)));
         }
     }
 
     /// gc saw a key of generation `gen`.
     pub(crate) fn see_gen(&self, b: BucketNr, gen: u8) {
-        if let Some(bucket) = self.0.get(b) {
-            bucket.update(|s| (gen_after(s.last_gc(), gen) != 0).then(|| s.with_last_gc(gen)));
+        if let Some(state) = self.0.state(b) {
+            state.update(|s| (gen_after(s.last_gc(), gen) != 0).then(|| s.with_last_gc(gen)));
         }
     }
 
-    /// Whether the bucket may get a new generation and new content. Allocator mutex held.
-    pub(crate) fn can_invalidate(&self, b: BucketNr, marks_valid: bool) -> bool {
-        let Some(bucket) = self.0.get(b) else {
-            return false;
+    /// Whether the bucket may get a new generation and new content; never one before the first for
+    /// data. Allocator mutex held.
+    pub(crate) fn reuse(&self, b: BucketNr, marks_valid: bool) -> Reuse {
+        let Some((state, gc)) = self.0.data(b) else {
+            return Reuse::No;
         };
-        let (state, gc) = (bucket.state(), bucket.gc());
-        (marks_valid || gc.has(GcWord::RECLAIMABLE_IN_GC))
+        let (state, gc) = (state.get(), gc.get());
+        let possible = (marks_valid || gc.has(GcWord::RECLAIMABLE_IN_GC))
             && matches!(gc.mark(), Mark::Free | Mark::Reclaimable)
-            && state.pins() == 0
-            && can_inc_gen(state.gen(), state.last_gc())
+            && can_inc_gen(state.gen(), state.last_gc());
+        match (possible, state.pins()) {
+            (false, _) => Reuse::No,
+            (true, 0) => Reuse::Yes {
+                prio: state.prio(self.0.now()),
+                sectors: gc.sectors(),
+            },
+            (true, _) => Reuse::Claimed,
+        }
+    }
+
+    /// Whether that is so now.
+    pub(crate) fn can_invalidate(&self, b: BucketNr, marks_valid: bool) -> bool {
+        matches!(self.reuse(b, marks_valid), Reuse::Yes { .. })
     }
 
     /// Takes the bucket away from its content: next generation, young, one pin for the new owner.
@@ -301,49 +352,53 @@ impl BucketTable {
         if !self.can_invalidate(b, marks_valid) {
             return None;
         }
-        let bucket = self.0.get(b)?;
+        let (state, gc) = self.0.data(b)?;
         let now = self.0.now();
-        bucket.update(|s| {
+        state.update(|s| {
             (s.pins() == 0 && can_inc_gen(s.gen(), s.last_gc())).then(|| {
                 s.with_gen(s.gen().wrapping_add(1))
                     .pinned(now)
                     .with_prio(INITIAL_PRIO, now)
             })
         })?;
-        bucket.update_gc(|g| Some(g.with(GcWord::RECLAIMABLE_IN_GC, false)));
+        gc.update(|g| Some(g.with(GcWord::RECLAIMABLE_IN_GC, false)));
         Some(BucketPin::new(&self.0, b))
     }
 
     /// First half of a gc start: notes what may be reused while gc runs. Allocator mutex held.
     pub(crate) fn gc_note(&self, b: BucketNr) {
-        let Some(bucket) = self.0.get(b) else { return };
-        bucket.update(|s| (s.last_gc() != s.gen()).then(|| s.with_last_gc(s.gen())));
+        let Some((state, gc)) = self.0.data(b) else {
+            return;
+        };
+        state.update(|s| (s.last_gc() != s.gen()).then(|| s.with_last_gc(s.gen())));
         let yes = self.can_invalidate(b, true);
-        bucket.update_gc(|g| Some(g.with(GcWord::RECLAIMABLE_IN_GC, yes)));
+        gc.update(|g| Some(g.with(GcWord::RECLAIMABLE_IN_GC, yes)));
     }
 
     /// Second half: forgets the mark of a bucket nobody pins. Allocator mutex held.
     pub(crate) fn gc_forget(&self, b: BucketNr) {
-        let Some(bucket) = self.0.get(b) else { return };
-        bucket.update_gc(|g| {
+        let Some((state, gc)) = self.0.data(b) else {
+            return;
+        };
+        gc.update(|g| {
             let keep = g.with(!GcWord::RECLAIMABLE_IN_GC, false);
-            (bucket.state().pins() == 0).then_some(keep)
+            (state.get().pins() == 0).then_some(keep)
         });
     }
 
-    /// Pins the bucket, whatever it holds.
+    /// Pins the bucket, whatever it holds; `None` before the first one for data.
     pub(crate) fn pin(&self, b: BucketNr) -> Option<BucketPin> {
         let now = self.0.now();
-        self.0.get(b)?.update(|s| Some(s.pinned(now)))?;
+        self.0.data_state(b)?.update(|s| Some(s.pinned(now)))?;
         Some(BucketPin::new(&self.0, b))
     }
 
     /// Pins the bucket a pointer leads to, unless the pointer is stale. Atomic: as long as the pin
     /// lives the bucket is not given to somebody else.
     pub(crate) fn pin_valid(&self, p: Ptr) -> Option<BucketPin> {
-        let (nr, bucket) = self.0.of(p)?;
+        let (nr, state) = self.0.of(p)?;
         let now = self.0.now();
-        bucket.update(|s| (s.gen() == p.gen()).then(|| s.pinned(now)))?;
+        state.update(|s| (s.gen() == p.gen()).then(|| s.pinned(now)))?;
         Some(BucketPin::new(&self.0, nr))
     }
 

@@ -3,7 +3,7 @@
 //! Claims on buckets. C: `pin` of `struct bucket` in `bcache.h`.
 
 use super::{
-    word::Bucket,
+    word::StateCell,
     Table, //
 };
 use bcache_core::{
@@ -29,9 +29,9 @@ impl BucketPin {
         }
     }
 
-    fn bucket(&self) -> Option<(&Bucket, Epoch)> {
+    fn state(&self) -> Option<(&StateCell, Epoch)> {
         let table = self.table.as_ref()?;
-        Some((table.get(self.nr)?, table.now()))
+        Some((table.state(self.nr)?, table.now()))
     }
 
     /// Gives up the value but not the claim; [`BucketTable::adopt`] makes a value of it again.
@@ -50,15 +50,15 @@ impl BucketPin {
         let Some(table) = self.table.as_ref() else {
             return Ptr(0);
         };
-        let gen = self.bucket().map_or(0, |(b, _)| b.state().gen());
+        let gen = self.state().map_or(0, |(s, _)| s.get().gen());
         Ptr::new(table.dev, table.geo.bucket_start(self.nr), gen)
     }
 }
 
 impl Clone for BucketPin {
     fn clone(&self) -> Self {
-        if let Some((bucket, now)) = self.bucket() {
-            bucket.update(|s| Some(s.pinned(now)));
+        if let Some((state, now)) = self.state() {
+            state.update(|s| Some(s.pinned(now)));
         }
         Self {
             table: self.table.clone(),
@@ -69,8 +69,8 @@ impl Clone for BucketPin {
 
 impl Drop for BucketPin {
     fn drop(&mut self) {
-        if let Some((bucket, now)) = self.bucket() {
-            bucket.update(|s| Some(s.unpinned(now)));
+        if let Some((state, now)) = self.state() {
+            state.update(|s| Some(s.unpinned(now)));
         }
     }
 }

@@ -86,47 +86,51 @@ impl GcWord {
     }
 }
 
-/// One bucket.
-pub(super) struct Bucket {
-    state: Atomic<u64>,
-    gc: Atomic<u32>,
-}
+/// The first word of a bucket in the table.
+pub(super) struct StateCell(Atomic<u64>);
 
-impl Bucket {
-    /// An unused bucket of generation 0.
+impl StateCell {
+    /// That of an unused bucket of generation 0.
     pub(super) fn new() -> Self {
-        Self {
-            state: Atomic::new(State::UNUSED.bits()),
-            gc: Atomic::new(0),
-        }
+        Self(Atomic::new(State::UNUSED.bits()))
     }
 
-    pub(super) fn state(&self) -> State {
-        State::from_bits(self.state.load(Acquire))
+    pub(super) fn get(&self) -> State {
+        State::from_bits(self.0.load(Acquire))
     }
 
     /// Applies `f` until it takes; gives the state before, or `None` if `f` declined.
     pub(super) fn update(&self, mut f: impl FnMut(State) -> Option<State>) -> Option<State> {
-        let mut old = self.state.load(Acquire);
+        let mut old = self.0.load(Acquire);
         loop {
             let new = f(State::from_bits(old))?;
-            match self.state.cmpxchg(old, new.bits(), Full) {
+            match self.0.cmpxchg(old, new.bits(), Full) {
                 Ok(_) => return Some(State::from_bits(old)),
                 Err(now) => old = now,
             }
         }
     }
+}
 
-    pub(super) fn gc(&self) -> GcWord {
-        GcWord(self.gc.load(Acquire))
+/// The second word of a bucket in the table.
+pub(super) struct GcCell(Atomic<u32>);
+
+impl GcCell {
+    /// Nothing is in the bucket.
+    pub(super) fn new() -> Self {
+        Self(Atomic::new(0))
     }
 
-    /// As [`Self::update`] for the gc word.
-    pub(super) fn update_gc(&self, mut f: impl FnMut(GcWord) -> Option<GcWord>) -> Option<GcWord> {
-        let mut old = self.gc.load(Acquire);
+    pub(super) fn get(&self) -> GcWord {
+        GcWord(self.0.load(Acquire))
+    }
+
+    /// As [`StateCell::update`].
+    pub(super) fn update(&self, mut f: impl FnMut(GcWord) -> Option<GcWord>) -> Option<GcWord> {
+        let mut old = self.0.load(Acquire);
         loop {
             let new = f(GcWord(old))?;
-            match self.gc.cmpxchg(old, new.0, Full) {
+            match self.0.cmpxchg(old, new.0, Full) {
                 Ok(_) => return Some(GcWord(old)),
                 Err(now) => old = now,
             }

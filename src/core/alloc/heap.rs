@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The smallest elements of a long sequence. C: the heap of `invalidate_buckets_lru` in `alloc.c`.
+//! The smallest elements of a long sequence. C: the heap of `bch_moving_gc` in
+//! `movinggc.c`.
 
 use super::sort::{
     sift_down,

@@ -7,9 +7,12 @@
 pub mod age;
 pub mod bucket;
 mod chains;
+pub mod class;
 pub mod fifo;
 pub mod heap;
 pub mod open;
 pub mod prio;
 pub mod quantiles;
+pub mod search;
+pub mod shelves;
 pub mod sort;

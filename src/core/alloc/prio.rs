@@ -42,10 +42,11 @@ pub const fn can_inc_gen(gen: u8, last_gc: u8) -> bool {
 /// By this the `lru` policy compares buckets; the smallest is reused first.
 ///
 /// The priority counts from `min_prio`, the lowest of any bucket, and is raised by an eighth of the
-/// range, so that it can be multiplied with the sectors in use.
-pub fn lru_key(prio: u16, min_prio: u16, sectors_used: u32) -> u64 {
-    let above = u64::from(prio.saturating_sub(min_prio));
-    let base = u64::from(INITIAL_PRIO.saturating_sub(min_prio) / 8);
+/// range (at least by 1: in a new cache, too, the unused buckets are the first), so that it can be
+/// multiplied with the sectors in use.
+pub fn lru_key(prio: u32, min_prio: u16, sectors_used: u32) -> u64 {
+    let above = u64::from(prio.saturating_sub(u32::from(min_prio)));
+    let base = u64::from(INITIAL_PRIO.saturating_sub(min_prio) / 8).max(1);
     above
         .saturating_add(base)
         .saturating_mul(u64::from(sectors_used))
@@ -101,8 +102,6 @@ pub struct ReserveSizes {
     pub none: usize,
     /// Invalidated and not yet written down.
     pub free_inc: usize,
-    /// Candidates that the `lru` policy looks at in one go.
-    pub heap: usize,
 }
 
 impl ReserveSizes {
@@ -120,7 +119,6 @@ impl ReserveSizes {
             moving_gc: queue_size(free)?,
             none: queue_size(free)?,
             free_inc: queue_size(free.checked_mul(4)?)?,
-            heap: usize_from_u64_sat(free.checked_mul(8)?),
         })
     }
 }
@@ -154,8 +152,9 @@ mod tests {
     fn lru_as_in_c() {
         // C, in unsigned int: (prio - min + (INITIAL - min) / 8) * used.
         assert_eq!(lru_key(100, 50, 10), (50 + 32718 / 8) * 10);
-        assert_eq!(lru_key(32768, 32768, 1024), 0);
-        assert_eq!(lru_key(BTREE_PRIO, 0, 8191), (65535 + 4096) * 8191);
+        assert_eq!(lru_key(BTREE_PRIO.into(), 0, 8191), (65535 + 4096) * 8191);
+        // All of the same age: 0 in C, whatever they hold.
+        assert_eq!(lru_key(32768, 32768, 1024), 1024);
         // Below the minimum: C wraps.
         assert_eq!(lru_key(0, 8, 2), (32760 / 8) * 2);
     }
@@ -191,13 +190,9 @@ mod tests {
                 moving_gc: 1,
                 none: 1,
                 free_inc: 4,
-                heap: 8,
             })
         );
         let big = ReserveSizes::derive(1 << 20, 1).unwrap();
-        assert_eq!(
-            (big.btree, big.none, big.free_inc, big.heap),
-            (255, 1023, 4095, 8192)
-        );
+        assert_eq!((big.btree, big.none, big.free_inc), (255, 1023, 4095));
     }
 }

@@ -184,7 +184,7 @@ proptest! {
         let _ = (t.last(b[4], b[5]), t.average_duration(b[5]), t.average_frequency(b[5]), t.max_duration(b[5]));
         let marks = quantiles::MarkCounts { unused: b[0], clean: b[1], dirty: b[2], metadata: b[3] };
         let _ = quantiles::PriorityStats::compute(&mut p.clone(), &marks, b[4], a[5]).to_string();
-        let _ = prio::lru_key(a[0] as u16, a[1] as u16, a[2]);
+        let _ = prio::lru_key(a[0], a[1] as u16, a[2]);
         let _ = prio::ReserveSizes::derive(b[0], a[0]);
         let _ = Stripes::derive(b[0], a[0]).map(|s| s.pieces(b[1], b[2]).take(5).count());
         let shape = NodeShape { block_bytes: a[0], node_blocks: a[1] };

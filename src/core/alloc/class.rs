@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How much a bucket is worth keeping, in a few hundred steps.
+//!
+//! C: `bucket_prio` of `alloc.c`, which compares to the last bit.
+
+use super::prio::{
+    lru_key,
+    INITIAL_PRIO, //
+};
+use crate::num::low_u16;
+
+/// A doubling of the key is cut into `1 << STEP_BITS` classes.
+const STEP_BITS: u32 = 3;
+/// Keys from here on share the last class: a full bucket of 2^16 sectors, 2^24 rounds old.
+const KEY_BITS: u32 = 40;
+/// Classes there are, with [`Class::WAITING`].
+pub const CLASSES: usize = 305;
+
+/// What a bucket is filed under. A smaller one loses its content earlier; two keys in the same class
+/// differ by less than an eighth of the smaller one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Class(u16);
+
+impl Class {
+    /// Buckets without live data.
+    pub const FIRST: Self = Self(0);
+    /// The last one: no bucket that can lose its content now, but one that perhaps soon can.
+    pub const WAITING: Self = Self(304);
+
+    /// That of a key of `lru_key`. Below [`Self::WAITING`].
+    #[inline]
+    pub fn of(key: u64) -> Self {
+        let key = key.min((1 << KEY_BITS) - 1);
+        // The position of the highest bit, as far as it is above the bits that are kept.
+        let shift = key.checked_ilog2().unwrap_or(0).saturating_sub(STEP_BITS);
+        let octave = u64::from(shift) << STEP_BITS;
+        Self(low_u16(octave.saturating_add(key.wrapping_shr(shift))))
+    }
+
+    /// Its place in a table of [`CLASSES`].
+    #[inline]
+    pub(super) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
+    /// The next one, if there is one.
+    #[inline]
+    pub(super) fn next(self) -> Option<Self> {
+        (self < Self::WAITING).then(|| Self(self.0.saturating_add(1)))
+    }
+}
+
+/// What the keys of one gc period are counted from, so that those computed at different times can be
+/// compared. C takes the lowest priority of the moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Scale {
+    /// The lowest priority of a bucket with data when the period began.
+    min_prio: u16,
+    /// Rounds of aging by then; wraps.
+    rounds: u32,
+}
+
+impl Scale {
+    /// A period that begins after `rounds` of aging with `min_prio` as the lowest priority.
+    pub fn new(min_prio: u16, rounds: u32) -> Self {
+        Self {
+            min_prio: min_prio.min(INITIAL_PRIO),
+            rounds,
+        }
+    }
+
+    /// What a priority would be if it had not aged since the period began.
+    fn at_begin(&self, prio: u16, rounds: u32) -> u32 {
+        match prio {
+            // It has aged as much as it can.
+            0 => 0,
+            _ => u32::from(prio).saturating_add(rounds.wrapping_sub(self.rounds)),
+        }
+    }
+
+    /// C's key of a bucket that has this priority after `rounds` of aging, but for the time that the
+    /// lowest priority is taken from. Does not change by aging alone.
+    pub fn key(&self, prio: u16, rounds: u32, sectors_used: u32) -> u64 {
+        lru_key(self.at_begin(prio, rounds), self.min_prio, sectors_used)
+    }
+
+    /// The class of that key.
+    pub fn class(&self, prio: u16, rounds: u32, sectors_used: u32) -> Class {
+        Class::of(self.key(prio, rounds, sectors_used))
+    }
+
+    /// Whether the bucket was used since the period began.
+    pub fn used_since(&self, prio: u16, rounds: u32) -> bool {
+        self.at_begin(prio, rounds) >= u32::from(INITIAL_PRIO)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_eighth() {
+        let mut seed = 3u64;
+        let mut last = (0u64, Class::FIRST);
+        for _ in 0..200_000 {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1);
+            let key = (seed >> 24) >> (seed % 40);
+            let class = Class::of(key);
+            let (low, high) = if key < last.0 {
+                ((key, class), last)
+            } else {
+                (last, (key, class))
+            };
+            assert!(low.1 <= high.1 && high.1 < Class::WAITING);
+            if low.1 == high.1 {
+                assert!(high.0 - low.0 < low.0.div_ceil(8).max(1));
+            }
+            last = (key, class);
+        }
+        for key in 0..16 {
+            assert_eq!(Class::of(key).index(), key as usize);
+        }
+        assert_eq!(Class::of(u64::MAX).next(), Some(Class::WAITING));
+        assert_eq!(Class::WAITING.next(), None);
+        assert_eq!(Class::WAITING.index() + 1, CLASSES);
+    }
+
+    #[test]
+    fn aging_changes_no_key() {
+        let scale = Scale::new(20_000, u32::MAX - 5);
+        let rounds = |n: u32| (u32::MAX - 5).wrapping_add(n);
+        for (prio, age) in [(20_000u16, 700u16), (32_768, 9), (25_000, 24_999)] {
+            let then = scale.key(prio, rounds(0), 77);
+            assert_eq!(then, scale.key(prio - age, rounds(age.into()), 77));
+            assert_eq!(then, lru_key(prio.into(), 20_000, 77));
+        }
+        assert!(scale.used_since(INITIAL_PRIO, rounds(0)));
+        assert!(scale.used_since(INITIAL_PRIO - 3, rounds(3)));
+        assert!(!scale.used_since(INITIAL_PRIO - 4, rounds(3)));
+        assert!(!scale.used_since(0, rounds(40_000)));
+    }
+
+    #[test]
+    fn unused_ones_first_in_a_new_cache() {
+        let scale = Scale::new(u16::MAX, 0);
+        assert_eq!(scale.class(0, 0, 0), Class::FIRST);
+        assert!(scale.class(INITIAL_PRIO, 0, 1) > Class::FIRST);
+    }
+}
