@@ -81,6 +81,10 @@ impl<T: EndIo> BioSet<T> {
         let mut flags = bindings::BIOSET_NEED_RESCUER;
         if bvecs {
             flags |= bindings::BIOSET_NEED_BVECS;
+        } else {
+            // Clones are made for every request: a few are kept by each CPU. The reserve is not touched by that, as
+            // what was taken from it goes back to it.
+            flags |= bindings::BIOSET_PERCPU_CACHE;
         }
         let flags = c_int::try_from(flags)?;
         KBox::try_pin_init(
@@ -119,15 +123,16 @@ impl<T: EndIo> BioSet<T> {
         let len = len.min(src.sectors() - skip);
         // SAFETY: `src` lives and so does the device; with GFP_NOIO the allocation waits instead of
         // failing, and the clone is not used after `src`, because of the count taken below.
-        let bio = unsafe {
-            bindings::bio_alloc_clone(dev.raw(), src.raw(), bch::GFP_NOIO, self.set.get())
-        };
+        let bio =
+            unsafe { bch::bio_clone_to(dev.raw(), src.raw(), bch::GFP_NOIO, self.set.get()) };
         let mut front = self.front(dev, data);
         // SAFETY: Both bios live. The clone is ours alone and has at least `skip` sectors; it gives the
         // count on `src` back when it is dropped.
         unsafe {
             bch::bio_inc_chained(src.raw());
-            bindings::__bio_advance(bio, skip << SECTOR_SHIFT);
+            if skip != 0 {
+                bindings::__bio_advance(bio, skip << SECTOR_SHIFT);
+            }
             (*bio).bi_iter.bi_size = len << SECTOR_SHIFT;
         }
         front.src = src.raw();

@@ -229,8 +229,11 @@ impl<T: EndIo> OwnedBio<T> {
 
     /// Sets operation and flags.
     pub fn set_opf(&mut self, opf: Opf) {
-        // SAFETY: By the type invariant the bio is ours.
-        unsafe { (*self.raw()).bi_opf = opf.for_submit() };
+        // SAFETY: By the type invariant the bio is ours. Whether it goes back to a CPU's cache is between it and its set.
+        unsafe {
+            let cached = (*self.raw()).bi_opf & bch::REQ_ALLOC_CACHE;
+            (*self.raw()).bi_opf = opf.for_submit() | cached;
+        }
     }
 
     /// Sets the priority to idle: the device may serve it when it has nothing else to do.
