@@ -7,7 +7,7 @@
 use crate::cached_dev::CachedDev;
 use bcache_kernel::{
     block::{EndIo, Op, Opf, OwnedBio, Status, UserBio},
-    gate::GatePass, //
+    gate::Inside, //
 };
 use kernel::{
     sync::{Arc, ArcBorrow}, //
@@ -18,11 +18,11 @@ pub(super) struct PassIo {
     user: Option<UserBio>,
     opf: Opf,
     dev: Arc<CachedDev>,
-    _pass: GatePass,
+    _pass: Inside<()>,
 }
 
 /// Passes a bio on to the backing device. The submitter's context.
-pub(super) fn submit(dev: ArcBorrow<'_, CachedDev>, user: UserBio, pass: GatePass) {
+pub(super) fn submit(dev: ArcBorrow<'_, CachedDev>, user: UserBio, pass: Inside<()>) {
     let opf = user.opf();
     if opf.op() == Op::Discard && dev.bdev.max_discard_sectors() == 0 {
         return user.end(Status::OK);
