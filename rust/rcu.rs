@@ -3,6 +3,11 @@
 //! A reference-counted pointer that readers follow without a lock.
 
 use crate::{
+    atomic::{
+        Acquire,
+        Atomic,
+        Full, //
+    },
     bindings,
     module::ModuleRef, //
 };
@@ -13,11 +18,6 @@ use core::{
 use kernel::{
     prelude::*,
     sync::{
-        atomic::{
-            Acquire,
-            Atomic,
-            Full, //
-        },
         rcu,
         Arc, //
     },

@@ -123,8 +123,7 @@ impl<T: EndIo> BioSet<T> {
         let len = len.min(src.sectors() - skip);
         // SAFETY: `src` lives and so does the device; with GFP_NOIO the allocation waits instead of
         // failing, and the clone is not used after `src`, because of the count taken below.
-        let bio =
-            unsafe { bch::bio_clone_to(dev.raw(), src.raw(), bch::GFP_NOIO, self.set.get()) };
+        let bio = unsafe { bch::bio_clone_to(dev.raw(), src.raw(), bch::GFP_NOIO, self.set.get()) };
         let mut front = self.front(dev, data);
         // SAFETY: Both bios live. The clone is ours alone and has at least `skip` sectors; it gives the
         // count on `src` back when it is dropped.

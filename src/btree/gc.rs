@@ -11,6 +11,10 @@ use bcache_core::{
     num, //
 };
 use bcache_kernel::{
+    atomic::{
+        Atomic,
+        Relaxed, //
+    },
     kthread::Thread,
     memalloc::noio,
     wait::WaitQueue, //
@@ -19,10 +23,6 @@ use kernel::{
     new_mutex,
     prelude::*,
     sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
         Arc,
         Mutex, //
     },
