@@ -25,8 +25,7 @@ use kernel::{
     bindings,
     page::PAGE_SIZE,
     prelude::*,
-    sync::Arc,
-    types::Opaque, //
+    sync::Arc, //
 };
 
 /// What happens when a bio with this data completes.
@@ -55,8 +54,6 @@ pub(super) struct Front<T: EndIo> {
     pub(super) skip: u32,
     /// Sectors that are transferred.
     pub(super) sectors: u32,
-    /// For `OwnedBio::defer`, and only then initialised.
-    pub(super) work: Opaque<bindings::work_struct>,
 }
 
 /// A bio with its front, as they lie in memory.

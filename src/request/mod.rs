@@ -43,7 +43,7 @@ use crate::{
     writeback::{DirtyBio, DirtyReq}, //
 };
 use bcache_kernel::{
-    block::{BioSet, Op, Opf, Status, UserBio},
+    block::{BioSet, Op, Opf, Status, UserBio, WholeSet},
     gate::Inside,
     job::Pool,
     memalloc, //
@@ -70,8 +70,8 @@ const MIN_REQUESTS: u16 = 4;
 ///
 /// Nobody waits for the others: there need not be a fill, and writeback has another way.
 pub(crate) struct IoSets {
-    hit: Pin<KBox<BioSet<hit::HitIo>>>,
-    hole: Pin<KBox<BioSet<hole::HoleIo>>>,
+    hit: Pin<KBox<WholeSet<hit::HitIo>>>,
+    hole: Pin<KBox<WholeSet<hole::HoleIo>>>,
     reads: Pin<KBox<Pool<read::ReadReq>>>,
     writes: Pin<KBox<Pool<write::WriteReq>>>,
     flushes: Pin<KBox<Pool<flush::FlushReq>>>,
@@ -80,7 +80,7 @@ pub(crate) struct IoSets {
     fill: Pin<KBox<BioSet<fill::FillIo>>>,
     write: Pin<KBox<BioSet<write::WriteIo>>>,
     flush: Pin<KBox<BioSet<flush::FlushIo>>>,
-    pass: Pin<KBox<BioSet<detached::PassIo>>>,
+    pass: Pin<KBox<WholeSet<detached::PassIo>>>,
     /// Background writeback.
     pub(crate) dirty: Pin<KBox<BioSet<DirtyBio>>>,
     pub(crate) dirty_keys: Pin<KBox<Pool<DirtyReq>>>,
@@ -90,8 +90,8 @@ impl IoSets {
     /// Makes the sets. May sleep.
     pub(crate) fn new() -> Result<Self> {
         Ok(Self {
-            hit: BioSet::new(MIN_BIOS, false)?,
-            hole: BioSet::new(MIN_BIOS, false)?,
+            hit: WholeSet::new(MIN_BIOS)?,
+            hole: WholeSet::new(MIN_BIOS)?,
             reads: Pool::new(MIN_REQUESTS)?,
             writes: Pool::new(MIN_REQUESTS)?,
             flushes: Pool::new(MIN_REQUESTS)?,
@@ -100,7 +100,7 @@ impl IoSets {
             fill: BioSet::new(MIN_BIOS, true)?,
             write: BioSet::new(MIN_BIOS, false)?,
             flush: BioSet::new(MIN_BIOS, true)?,
-            pass: BioSet::new(MIN_BIOS, false)?,
+            pass: WholeSet::new(MIN_BIOS)?,
             dirty: BioSet::new(MIN_BIOS, true)?,
             dirty_keys: Pool::new(1)?,
         })
