@@ -69,6 +69,10 @@ impl<T: Send + Sync + 'static> RcuArc<T> {
     /// `None` if the slot is empty. Any context but NMI.
     #[inline]
     pub fn load_with<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
+        if self.is_none() {
+            // There is nothing to be protected.
+            return None;
+        }
         let _reading = rcu::read_lock();
         let p = self.ptr.load(Acquire);
         if p.is_null() {

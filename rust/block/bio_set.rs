@@ -44,12 +44,6 @@ use kernel::{
 /// Most segments of one bio.
 const MAX_VECS: u32 = bindings::BIO_MAX_VECS;
 
-/// The flag of sets that every request takes a bio of: each CPU keeps a few of them. The reserve is not touched by that,
-/// as what was taken from it goes back to it.
-pub(super) const fn per_cpu() -> u32 {
-    bindings::BIOSET_PERCPU_CACHE
-}
-
 /// A C set that keeps `min_pool` bios in reserve, with so many bytes in front of each.
 pub(super) fn init_set(
     min_pool: u32,
@@ -58,7 +52,9 @@ pub(super) fn init_set(
 ) -> impl PinInit<Opaque<bindings::bio_set>, Error> {
     // The rescuer runs bios that one `submit_bio` of ours has queued behind the one that waits
     // for memory: without it two clones per request could deadlock.
-    let flags = flags | bindings::BIOSET_NEED_RESCUER;
+    // Each CPU keeps a few bios, of those with few segments. The reserve is not touched by that, as what was taken from it
+    // goes back to it.
+    let flags = flags | bindings::BIOSET_NEED_RESCUER | bindings::BIOSET_PERCPU_CACHE;
     Opaque::try_ffi_init(move |p: *mut bindings::bio_set| {
         let flags = c_int::try_from(flags)?;
         let front_pad = num::u32_from_usize_sat(front_pad);
@@ -104,7 +100,7 @@ impl<T: EndIo> BioSet<T> {
         let flags = if bvecs {
             bindings::BIOSET_NEED_BVECS
         } else {
-            per_cpu()
+            0
         };
         KBox::try_pin_init(
             try_pin_init!(BioSet {

@@ -6,10 +6,7 @@
 //! made from. All of that is kept by what the clone has in front of it.
 
 use super::{
-    bio_set::{
-        init_set,
-        per_cpu, //
-    },
+    bio_set::init_set,
     Bdev,
     Opf,
     Status,
@@ -127,7 +124,7 @@ impl<T: WholeIo> WholeSet<T> {
         const { Self::ALIGNED };
         KBox::try_pin_init(
             try_pin_init!(Self {
-                set <- init_set(min_pool, offset_of!(Padded<T>, bio), per_cpu()),
+                set <- init_set(min_pool, offset_of!(Padded<T>, bio), 0),
                 _bios: PhantomData,
             }? Error),
             GFP_KERNEL,
