@@ -159,7 +159,7 @@ impl Route {
     /// that gate has to look again, or it could go past a cache that is in use by now.
     fn of(dev: &CachedDev) -> Self {
         loop {
-            if let Some(stay) = dev.att.load_with(|att| Stay::of(att)).flatten() {
+            if let Some(stay) = dev.att.load_with(Stay::of).flatten() {
                 return Self::Cached(stay);
             }
             let pass = dev.gate.enter();
