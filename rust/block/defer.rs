@@ -73,7 +73,7 @@ unsafe extern "C" fn run_deferred<T: Deferred>(work: *mut bindings::work_struct)
     // SAFETY: As above, and the bio lives.
     let bio = unsafe { &raw mut (*padded.cast_mut()).bio };
     if let Some(bio) = NonNull::new(bio) {
-        // SAFETY: `defer` gave up an `WholeBio` of this type; a work that runs is out of its queue.
+        // SAFETY: `defer` gave up a `WholeBio` of this type; a work that runs is out of its queue.
         T::run(unsafe { WholeBio::from_raw(bio) });
     }
 }
