@@ -14,11 +14,23 @@ use bcache_core::sync::{
     Flag,
     Word, //
 };
-use kernel::sync::atomic::{
-    Acquire,
+
+#[cfg(all(CONFIG_X86_64, not(CONFIG_KASAN), not(CONFIG_KCSAN)))]
+pub use crate::inline_atomic::{
     Atomic,
-    AtomicFlag,
-    Full, //
+    AtomicFlag, //
+};
+// Elsewhere, and where the kernel looks at every access.
+pub use kernel::sync::atomic::{
+    Acquire,
+    Full,
+    Relaxed,
+    Release, //
+};
+#[cfg(not(all(CONFIG_X86_64, not(CONFIG_KASAN), not(CONFIG_KCSAN))))]
+pub use kernel::sync::atomic::{
+    Atomic,
+    AtomicFlag, //
 };
 
 /// A fully ordered flag. Any context.

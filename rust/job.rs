@@ -15,6 +15,11 @@
 //! [`include/linux/mempool.h`](srctree/include/linux/mempool.h)
 
 use crate::{
+    atomic::{
+        Atomic,
+        Full,
+        Relaxed, //
+    },
     mempool::{
         MemPool,
         Without, //
@@ -38,7 +43,6 @@ use kernel::{
     impl_has_work,
     new_work,
     prelude::*,
-    sync::Refcount,
     types::Opaque, //
     workqueue::{
         HasWork,
@@ -130,7 +134,7 @@ impl<T: JobRun> Slot<T> {
         let init = pin_init!(Inner {
             work <- new_work!("bcache_kernel::Job"),
             node: Opaque::uninit(),
-            refs: Refcount::new(1),
+            refs: Atomic::new(1),
             pool,
             data <- data,
         });
@@ -162,7 +166,8 @@ struct Inner<T: JobRun> {
     work: Work<Inner<T>>,
     /// For the list of a batch, and only there initialised.
     node: Opaque<bindings::llist_node>,
-    refs: Refcount,
+    /// One for each bio in flight and its like: far from the end of the numbers.
+    refs: Atomic<u32>,
     pool: NonNull<Pool<T>>,
     data: T,
 }
@@ -316,7 +321,7 @@ unsafe impl<T: JobRun + Sync> Send for Shared<T> {}
 unsafe impl<T: JobRun + Sync> Sync for Shared<T> {}
 
 impl<T: JobRun + Sync> Shared<T> {
-    fn refs(&self) -> &Refcount {
+    fn refs(&self) -> &Atomic<u32> {
         // SAFETY: By the type invariant there is a value.
         unsafe { &(*self.0.as_ptr()).refs }
     }
@@ -324,11 +329,11 @@ impl<T: JobRun + Sync> Shared<T> {
     /// Gives this reference up. The last one gets the request back. Any context.
     pub fn release(self) -> Option<Job<T>> {
         let this = ManuallyDrop::new(self);
-        if !this.refs().dec_and_test() {
+        if this.refs().fetch_sub(1, Full) != 1 {
             return None;
         }
-        this.refs().set(1);
-        // INVARIANT: Nobody else had a count. `dec_and_test` has ordered what they did before us.
+        this.refs().store(1, Relaxed);
+        // INVARIANT: Nobody else has a count; the ordering puts what the others did before what we do.
         Some(Job(this.0))
     }
 }
@@ -353,7 +358,7 @@ impl<T: JobRun + Sync> Shared<T> {
 
 impl<T: JobRun + Sync> Clone for Shared<T> {
     fn clone(&self) -> Self {
-        self.refs().inc();
+        self.refs().add(1, Relaxed);
         // INVARIANT: The count just taken.
         Self(self.0)
     }

@@ -13,6 +13,8 @@ pub mod crc64;
 pub mod delayed;
 pub mod dma;
 pub mod gate;
+#[cfg(all(CONFIG_X86_64, not(CONFIG_KASAN), not(CONFIG_KCSAN)))]
+mod inline_atomic;
 pub mod job;
 pub mod kobject;
 pub mod kthread;

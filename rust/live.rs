@@ -2,15 +2,13 @@
 
 //! Counting what must be gone before its owner goes.
 
-use kernel::{
-    bindings,
-    sync::atomic::{
-        Acquire,
-        Atomic,
-        Relaxed,
-        Release, //
-    }, //
+use crate::atomic::{
+    Acquire,
+    Atomic,
+    Relaxed,
+    Release, //
 };
+use kernel::bindings;
 
 /// How many objects there are that use their owner until their very end.
 pub(crate) struct Live(Atomic<i32>);

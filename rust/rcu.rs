@@ -3,6 +3,11 @@
 //! A reference-counted pointer that readers follow without a lock.
 
 use crate::{
+    atomic::{
+        Acquire,
+        Atomic,
+        Full, //
+    },
     bindings,
     module::ModuleRef, //
 };
@@ -13,11 +18,6 @@ use core::{
 use kernel::{
     prelude::*,
     sync::{
-        atomic::{
-            Acquire,
-            Atomic,
-            Full, //
-        },
         rcu,
         Arc, //
     },
@@ -69,6 +69,10 @@ impl<T: Send + Sync + 'static> RcuArc<T> {
     /// `None` if the slot is empty. Any context but NMI.
     #[inline]
     pub fn load_with<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
+        if self.is_none() {
+            // There is nothing to be protected.
+            return None;
+        }
         let _reading = rcu::read_lock();
         let p = self.ptr.load(Acquire);
         if p.is_null() {

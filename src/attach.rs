@@ -18,13 +18,16 @@ use bcache_core::{
     },
     state::bdev::BdevEvent, //
 };
-use bcache_kernel::gate::Gate;
+use bcache_kernel::gate::Gated;
 use kernel::{
     prelude::*,
     sync::Arc, //
 };
 
-/// A device attached to a set. Requests through the cache hold a pass of `gate`; threads and works hold
+/// An attachment behind the gate of the requests that use it, as its device has it.
+pub(crate) type Bond = Gated<Attachment>;
+
+/// A device attached to a set. Requests through the cache are inside of its gate ([`Bond`]); threads and works hold
 /// an `Arc`. The cycle device -> attachment -> device is broken by its end (`ending.rs`).
 #[pin_data]
 pub(crate) struct Attachment {
@@ -43,8 +46,6 @@ pub(crate) struct Attachment {
     pub(crate) finishing: Flag,
     /// The disk is linked with the cache device as its holder.
     pub(crate) holder_linked: Flag,
-    /// Requests in flight that use the cache.
-    pub(crate) gate: Gate,
     /// Writeback, controller and dirty accounting.
     #[pin]
     pub(crate) wb: Writeback,
@@ -52,12 +53,11 @@ pub(crate) struct Attachment {
 
 impl Attachment {
     /// Makes the bond; nothing can reach it yet. May sleep.
-    pub(crate) fn new(dev: &Arc<CachedDev>, set: &Arc<CacheSet>, inode: u32) -> Result<Arc<Self>> {
-        let gate = Gate::new()?;
+    pub(crate) fn new(dev: &Arc<CachedDev>, set: &Arc<CacheSet>, inode: u32) -> Result<Arc<Bond>> {
         let capacity = dev.bdev.nr_sectors();
         let wb = Writeback::new(&dev.bdev, capacity)?;
         Arc::pin_init(
-            try_pin_init!(Self {
+            Gated::new(try_pin_init!(Self {
                 set: set.clone(),
                 dev: dev.clone(),
                 inode,
@@ -66,9 +66,8 @@ impl Attachment {
                 detach_ready: Flag::new(false),
                 finishing: Flag::new(false),
                 holder_linked: Flag::new(false),
-                gate,
                 wb <- wb,
-            }? Error),
+            }? Error)),
             GFP_KERNEL,
         )
     }

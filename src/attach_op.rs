@@ -6,7 +6,7 @@
 //! that was done before is undone, and the set can be unregistered afterwards.
 
 use crate::{
-    attach::Attachment,
+    attach::{Attachment, Bond},
     cache_set::CacheSet,
     cached_dev::CachedDev,
     registry::Lists,
@@ -58,7 +58,7 @@ pub(crate) fn attach(
     if dev.state() == BdevState::Dirty {
         att.wb.has_dirty.set();
     }
-    att.start_writeback()?;
+    Attachment::start_writeback(&att)?;
     let was_running = dev.tun.writeback_running.get();
     let undo_writeback = ScopeGuard::new(|| {
         undo_start(dev, &att);
@@ -126,8 +126,8 @@ fn check(lists: &Lists, dev: &CachedDev, set: &CacheSet) -> Result {
 
 /// Takes back that writeback was started and the attachment published, of a disk that nobody has seen; nobody else can have claimed its end
 /// under the register lock.
-fn undo_start(dev: &Arc<CachedDev>, att: &Arc<Attachment>) {
-    if let Some(mut end) = att.end() {
+fn undo_start(dev: &Arc<CachedDev>, att: &Arc<Bond>) {
+    if let Some(mut end) = Attachment::end(att) {
         let waiting = Waiting::begin(dev);
         end.quiesce(&waiting);
         end.stop_writeback(&waiting);
@@ -200,7 +200,7 @@ impl Slot {
 
 /// Lets requests into the attachment. Requests that went straight to the backing device are waited for before
 /// the first fill of the cache: a read could else cache what such a write is just replacing.
-fn publish(dev: &CachedDev, att: &Arc<Attachment>) {
+fn publish(dev: &CachedDev, att: &Arc<Bond>) {
     att.warming.set();
     drop(dev.att.replace(Some(att.clone())));
     dev.gate.close();
@@ -218,7 +218,7 @@ fn publish(dev: &CachedDev, att: &Arc<Attachment>) {
 /// # Errors
 ///
 /// As [`run`], but for `EBUSY`.
-fn make_visible(dev: &Arc<CachedDev>, att: &Arc<Attachment>) -> Result {
+fn make_visible(dev: &Arc<CachedDev>, att: &Arc<Bond>) -> Result {
     let visible = can_run(dev).and_then(|()| {
         publish(dev, att);
         if dev.flags.running.get() {

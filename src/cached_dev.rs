@@ -5,7 +5,7 @@
 //! C: `struct cached_dev` and `struct bcache_device` in `bcache.h`.
 
 use crate::{
-    attach::Attachment,
+    attach::Bond,
     flag::{Flag, Num},
     registry::Registry,
     request::{IoSets, RecentIo},
@@ -27,7 +27,7 @@ use bcache_core::{
 use bcache_kernel::{
     atomic::KWord,
     block::{Bdev, BdevName, Disk, DiskOps, Limits, MinorId, MinorIds, UserBio},
-    gate::Gate,
+    gate::Gated,
     kthread::Thread,
     rcu::RcuArc, //
 };
@@ -137,9 +137,10 @@ pub(crate) struct CachedDev {
     pub(crate) openers: Num,
     pub(crate) io_errors: Num,
     /// The set this device is attached to; `None` = passthrough.
-    pub(crate) att: RcuArc<Attachment>,
+    pub(crate) att: RcuArc<Bond>,
     /// Requests in flight that go straight to the backing device without an attachment.
-    pub(crate) gate: Gate,
+    #[pin]
+    pub(crate) gate: Gated<()>,
     /// What users wrote to the backing device and did not flush.
     pub(crate) unflushed: Unflushed<KWord>,
     /// Sequential detection.
@@ -235,7 +236,7 @@ impl CachedDev {
                 openers: Num::new(0),
                 io_errors: Num::new(0),
                 att: RcuArc::new(None),
-                gate: Gate::new()?,
+                gate <- Gated::new(Ok(())),
                 unflushed: Unflushed::new(KWord::new(0), KWord::new(0)),
                 recent <- RecentIo::new(),
                 stats: Accounting::new()?,

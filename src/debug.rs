@@ -4,7 +4,7 @@
 //!
 //! C has one file per set in `bcache`, which lists the keys of its index.
 
-use crate::attach::Attachment;
+use crate::attach::Bond;
 use bcache_core::text::RateWorkReport;
 use bcache_kernel::{
     ratework::RateWatch,
@@ -20,7 +20,7 @@ use kernel::{
 /// What a reader of the file looks at. The cycle attachment -> tasks -> file -> attachment is broken by the end
 /// of the attachment.
 struct Source {
-    att: Arc<Attachment>,
+    att: Arc<Bond>,
     rate: RateWatch,
 }
 
@@ -36,7 +36,7 @@ impl Source {
                 .period(dev.tun.writeback_rate_update_seconds.get()),
             runs,
             last_run_ms: since.map(jiffies_to_msecs),
-            requests: self.att.gate.users(),
+            requests: self.att.users(),
             waits_for: dev.waits_for(),
         }
     }
@@ -46,7 +46,7 @@ impl Source {
 /// readers, who take no lock that sleeps.
 pub(crate) struct RateWorkFile {
     _work: Pin<KBox<File<Source>>>,
-    _steps: Pin<KBox<File<Arc<Attachment>>>>,
+    _steps: Pin<KBox<File<Arc<Bond>>>>,
 }
 
 /// The directory of the module, removed with the last clone of the value.
@@ -60,7 +60,7 @@ impl RateWorkFile {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(att: &Arc<Attachment>, rate: RateWatch) -> Result<Self> {
+    pub(crate) fn new(att: &Arc<Bond>, rate: RateWatch) -> Result<Self> {
         let name = CString::try_from_fmt(fmt!("{}", att.dev.name))?;
         let dir = att.dev.registry.debug.subdir(&name);
         let source = Source {
@@ -74,7 +74,7 @@ impl RateWorkFile {
             GFP_KERNEL,
         )?;
         let steps = KBox::pin_init(
-            dir.read_callback_file(c"rate_steps", att.clone(), &|att: &Arc<Attachment>, f| {
+            dir.read_callback_file(c"rate_steps", att.clone(), &|att: &Arc<Bond>, f| {
                 core::fmt::Display::fmt(&att.wb.control.steps(), f)
             }),
             GFP_KERNEL,

@@ -6,8 +6,9 @@
 //! make a new table and are serialised by the register lock.
 
 use crate::{
-    attach::Attachment,
-    cache_set::CacheSet, //
+    attach::{Attachment, Bond},
+    cache_set::CacheSet,
+    request::Stay, //
 };
 use bcache_core::ondisk::uuid::Uuid;
 use kernel::{
@@ -17,22 +18,24 @@ use kernel::{
 
 /// The attached devices of a set at one moment.
 pub(crate) struct DeviceTable {
-    devs: KVec<Arc<Attachment>>,
+    devs: KVec<Arc<Bond>>,
 }
 
 impl CacheSet {
-    /// The attached device of an index inode. Process context.
-    pub(crate) fn attachment(&self, inode: u32) -> Option<Arc<Attachment>> {
-        let table = self.devices.load()?;
-        let found = table.devs.iter().find(|a| a.inode == inode);
-        found.cloned()
+    /// Calls `f` with the attached device of an index inode, if there is one. `f` must not sleep. Any context but NMI.
+    fn with_attachment<R>(&self, inode: u32, f: impl FnOnce(&Bond) -> R) -> Option<R> {
+        let found = |table: &DeviceTable| Some(f(table.devs.iter().find(|a| a.inode == inode)?));
+        self.devices.load_with(found).flatten()
+    }
+
+    /// A stay with the attached device of an index inode. Any context but NMI.
+    pub(crate) fn stay(&self, inode: u32) -> Option<Stay> {
+        self.with_attachment(inode, Stay::of).flatten()
     }
 
     /// Adds `sectors` (may be negative) dirty sectors from `start` on to the accounting of `inode`.
     pub(crate) fn dirty_add(&self, inode: u32, start: u64, sectors: i64) {
-        if let Some(att) = self.attachment(inode) {
-            att.wb.dirty_add(start, sectors);
-        }
+        self.with_attachment(inode, |att| att.wb.dirty_add(start, sectors));
     }
 
     /// True while a device is attached or being detached.
@@ -48,23 +51,19 @@ impl CacheSet {
     }
 
     /// Runs `f` for every attached device. May sleep if `f` does.
-    pub(crate) fn for_each_device(&self, mut f: impl FnMut(&Arc<Attachment>)) {
+    pub(crate) fn for_each_device(&self, mut f: impl FnMut(&Arc<Bond>)) {
         if let Some(table) = self.devices.load() {
             table.devs.iter().for_each(&mut f);
         }
     }
 
     /// Publishes the table without `drop_dev` and with `add`. Register lock held. May sleep.
-    fn publish_devices(
-        &self,
-        drop_dev: Option<&Attachment>,
-        add: Option<&Arc<Attachment>>,
-    ) -> Result {
+    fn publish_devices(&self, drop_dev: Option<&Attachment>, add: Option<&Arc<Bond>>) -> Result {
         let old = self.devices.load();
         let old = old.as_ref().map_or(&[][..], |t| &t.devs[..]);
         let mut devs = KVec::with_capacity(old.len().saturating_add(1), GFP_KERNEL)?;
         for att in old {
-            if !drop_dev.is_some_and(|d| core::ptr::eq(d, &**att)) {
+            if !drop_dev.is_some_and(|d| core::ptr::eq(d, &***att)) {
                 devs.push(att.clone(), GFP_KERNEL)?;
             }
         }
@@ -82,7 +81,7 @@ impl CacheSet {
     }
 
     /// Lists an attached device. Register lock held. May sleep.
-    pub(crate) fn add_device(&self, att: &Arc<Attachment>) -> Result {
+    pub(crate) fn add_device(&self, att: &Arc<Bond>) -> Result {
         self.publish_devices(None, Some(att))
     }
 

@@ -6,7 +6,7 @@
 //! threads and works by its own means, some of them twice.
 
 use crate::{
-    attach::Attachment,
+    attach::{Attachment, Bond},
     cached_dev::CachedDev,
     debug::RateWorkFile,
     waiting::{Stage, Waiting},
@@ -20,7 +20,7 @@ use kernel::{
 /// The end of an attachment: who has it, and nobody else, takes the attachment apart. Dropping it before
 /// [`Ending::unlink`] stops what runs, too.
 pub(crate) struct Ending {
-    att: Arc<Attachment>,
+    att: Arc<Bond>,
     /// What still runs.
     tasks: Option<Tasks>,
     /// Shows how far the end is.
@@ -29,10 +29,10 @@ pub(crate) struct Ending {
 
 impl Attachment {
     /// Claims the end; `None` for all but the first, and before writeback has been started. May sleep.
-    pub(crate) fn end(self: &Arc<Self>) -> Option<Ending> {
-        let (tasks, file) = self.wb.take_tasks()?;
+    pub(crate) fn end(this: &Arc<Bond>) -> Option<Ending> {
+        let (tasks, file) = this.wb.take_tasks()?;
         Some(Ending {
-            att: self.clone(),
+            att: this.clone(),
             tasks: Some(tasks),
             file,
         })
@@ -42,9 +42,9 @@ impl Attachment {
 impl Ending {
     /// Lets nobody into the attachment any more and waits until all are out.
     pub(crate) fn quiesce(&self, waiting: &Waiting<CachedDev>) {
-        self.att.gate.close();
+        self.att.close();
         waiting.wait_for(Stage::CacheRequests);
-        self.att.gate.wait_idle();
+        self.att.wait_idle();
     }
 
     /// Stops the rate work and the writeback thread, for good. May sleep; waits for the I/O in flight.

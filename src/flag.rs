@@ -5,7 +5,7 @@
 //! C bcache keeps its states in bit words (`unsigned long flags`); here each bit is a value of its
 //! own, so that no read-modify-write of a neighbour can be lost.
 
-use kernel::sync::atomic::{
+use bcache_kernel::atomic::{
     Acquire,
     Atomic,
     AtomicFlag,

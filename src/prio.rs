@@ -37,6 +37,8 @@ use kernel::{
 /// Guards one write at a time.
 struct Io {
     buf: DmaBuf,
+    /// How many bytes of it may be other than zero.
+    used: usize,
     /// Number of the last write.
     seq: u64,
     /// Room for the buckets of a write; empty in between.
@@ -61,6 +63,7 @@ impl PrioState {
             io <- new_mutex!(
                 Io {
                     buf: DmaBuf::new(bytes)?,
+                    used: usize::MAX,
                     seq: 0,
                     pins: KVec::with_capacity(n, GFP_KERNEL)?,
                 },
@@ -109,8 +112,9 @@ impl CacheSet {
         for (i, pin) in pins.iter().enumerate() {
             let next = next.next().map_or(0, |pin| u64::from(pin.nr()));
             let entries = self.prio_entries(i);
-            let out = io.buf.as_mut_slice();
-            encode_prio_set(crc64_be, out, self.set_magic, io.seq, next, entries)
+            let Io { buf, used, seq, .. } = &mut *io;
+            let out = buf.as_mut_slice();
+            encode_prio_set(crc64_be, out, used, self.set_magic, *seq, next, entries)
                 .map_err(|_| EINVAL)?;
             let start = self.geo.bucket_start(pin.nr());
             let len = io.buf.len();
@@ -159,6 +163,7 @@ impl CacheSet {
             let nr = self.prio_bucket_nr(bucket)?;
             at.push(nr, GFP_KERNEL)?;
             let len = io.buf.len();
+            io.used = usize::MAX;
             self.meta_read(self.geo.bucket_start(nr), &mut io.buf, 0..len)?;
             let set = parse_prio_set(crc64_be, io.buf.as_slice(), self.set_magic).map_err(|e| {
                 pr_warn!("{}\n", Shown(e));

@@ -9,7 +9,7 @@
 //! runs exactly once. Which step may come next is decided by `bcache_core::state::ends`; `teardown.rs` has the steps.
 
 use crate::{
-    attach::Attachment,
+    attach::Bond,
     cache_set::CacheSet,
     cached_dev::CachedDev,
     debug,
@@ -99,7 +99,7 @@ pub(crate) enum Step {
     /// Free a stopped device that nobody has open.
     FreeDev(Arc<CachedDev>),
     /// End an attachment whose writeback thread is through.
-    FinishDetach(Arc<Attachment>),
+    FinishDetach(Arc<Bond>),
     /// Ask the devices of a stopping set to detach or stop.
     StopDevices(Arc<CacheSet>),
     /// Close a set that no device is attached to any more.

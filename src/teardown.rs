@@ -17,7 +17,7 @@
 //! | [`finish_set`] | - (no device left) | gc, flusher, allocator, journal threads | device closed, then sysfs gone |
 
 use crate::{
-    attach::Attachment,
+    attach::{Attachment, Bond},
     cache_set::CacheSet,
     cached_dev::CachedDev,
     waiting::{Stage, Waiting}, //
@@ -28,8 +28,10 @@ use kernel::{
 };
 
 /// The writeback thread is through: the device leaves its set (C: `cached_dev_detach_finish`).
-pub(crate) fn finish_detach(att: &Arc<Attachment>) {
-    let Some(mut end) = att.end() else { return };
+pub(crate) fn finish_detach(att: &Arc<Bond>) {
+    let Some(mut end) = Attachment::end(att) else {
+        return;
+    };
     let waiting = Waiting::begin(&att.dev);
     end.stop_writeback(&waiting);
     end.quiesce(&waiting);
@@ -58,7 +60,7 @@ pub(crate) fn free_dev(dev: &Arc<CachedDev>) {
             disk.del();
         }
     }
-    if let Some(mut end) = att.and_then(|att| att.end()) {
+    if let Some(mut end) = att.as_ref().and_then(Attachment::end) {
         end.quiesce(&waiting);
         end.stop_writeback(&waiting);
         end.unlink(false);

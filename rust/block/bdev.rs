@@ -6,6 +6,13 @@
 //! `bcache_device_free` in `drivers/md/bcache/super.c`.
 
 use crate::{
+    atomic::{
+        Acquire,
+        Atomic,
+        AtomicFlag,
+        Full,
+        Relaxed, //
+    },
     bindings as bch,
     kobject::AsKobj, //
 };
@@ -20,16 +27,7 @@ use kernel::{
     bindings,
     error::from_err_ptr,
     prelude::*,
-    sync::{
-        atomic::{
-            Acquire,
-            Atomic,
-            AtomicFlag,
-            Full,
-            Relaxed, //
-        },
-        Arc,
-    }, //
+    sync::Arc, //
 };
 
 /// A device number (`dev_t`).

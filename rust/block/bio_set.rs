@@ -14,7 +14,7 @@ use super::{
     EndIo,
     Opf,
     OwnedBio,
-    UserBio,
+    SplitBio,
     SECTOR_SHIFT, //
 };
 use crate::{
@@ -43,6 +43,28 @@ use kernel::{
 
 /// Most segments of one bio.
 const MAX_VECS: u32 = bindings::BIO_MAX_VECS;
+
+/// A C set that keeps `min_pool` bios in reserve, with so many bytes in front of each.
+pub(super) fn init_set(
+    min_pool: u32,
+    front_pad: usize,
+    flags: u32,
+) -> impl PinInit<Opaque<bindings::bio_set>, Error> {
+    // The rescuer runs bios that one `submit_bio` of ours has queued behind the one that waits
+    // for memory: without it two clones per request could deadlock.
+    // Each CPU keeps a few bios, of those with few segments. The reserve is not touched by that, as what was taken from it
+    // goes back to it.
+    let flags = flags | bindings::BIOSET_NEED_RESCUER | bindings::BIOSET_PERCPU_CACHE;
+    Opaque::try_ffi_init(move |p: *mut bindings::bio_set| {
+        let flags = c_int::try_from(flags)?;
+        let front_pad = num::u32_from_usize_sat(front_pad);
+        // SAFETY: `p` is valid for writes; `bioset_init` wants zeroed memory. If it fails it has undone everything.
+        to_result(unsafe {
+            ptr::write_bytes(p, 0, 1);
+            bindings::bioset_init(p, min_pool.max(1), front_pad, flags)
+        })
+    })
+}
 
 /// A pool of bios, each with a `T` in front. Allocation waits for a bio to come back rather than fail.
 ///
@@ -75,24 +97,14 @@ impl<T: EndIo> BioSet<T> {
     /// `ENOMEM`.
     pub fn new(min_pool: u32, bvecs: bool) -> Result<Pin<KBox<BioSet<T>>>> {
         const { Self::ALIGNED };
-        let front_pad = num::u32_from_usize_sat(offset_of!(Padded<T>, bio));
-        // The rescuer runs bios that one `submit_bio` of ours has queued behind the one that waits
-        // for memory: without it two clones per request could deadlock.
-        let mut flags = bindings::BIOSET_NEED_RESCUER;
-        if bvecs {
-            flags |= bindings::BIOSET_NEED_BVECS;
-        }
-        let flags = c_int::try_from(flags)?;
+        let flags = if bvecs {
+            bindings::BIOSET_NEED_BVECS
+        } else {
+            0
+        };
         KBox::try_pin_init(
             try_pin_init!(BioSet {
-                set <- Opaque::try_ffi_init(|p: *mut bindings::bio_set| {
-                    // SAFETY: `p` is valid for writes; `bioset_init` wants zeroed memory. If it fails it
-                    // has undone everything.
-                    to_result(unsafe {
-                        ptr::write_bytes(p, 0, 1);
-                        bindings::bioset_init(p, min_pool.max(1), front_pad, flags)
-                    })
-                }),
+                set <- init_set(min_pool, offset_of!(Padded<T>, bio), flags),
                 live: Live::new(),
                 bvecs,
                 _bios: PhantomData,
@@ -110,7 +122,7 @@ impl<T: EndIo> BioSet<T> {
     pub fn clone_range(
         &self,
         dev: &Arc<Bdev>,
-        src: &UserBio,
+        src: &SplitBio,
         skip: u32,
         len: u32,
         data: T,
@@ -119,15 +131,15 @@ impl<T: EndIo> BioSet<T> {
         let len = len.min(src.sectors() - skip);
         // SAFETY: `src` lives and so does the device; with GFP_NOIO the allocation waits instead of
         // failing, and the clone is not used after `src`, because of the count taken below.
-        let bio = unsafe {
-            bindings::bio_alloc_clone(dev.raw(), src.raw(), bch::GFP_NOIO, self.set.get())
-        };
+        let bio = unsafe { bch::bio_clone_to(dev.raw(), src.raw(), bch::GFP_NOIO, self.set.get()) };
         let mut front = self.front(dev, data);
         // SAFETY: Both bios live. The clone is ours alone and has at least `skip` sectors; it gives the
         // count on `src` back when it is dropped.
         unsafe {
             bch::bio_inc_chained(src.raw());
-            bindings::__bio_advance(bio, skip << SECTOR_SHIFT);
+            if skip != 0 {
+                bindings::__bio_advance(bio, skip << SECTOR_SHIFT);
+            }
             (*bio).bi_iter.bi_size = len << SECTOR_SHIFT;
         }
         front.src = src.raw();
@@ -222,7 +234,6 @@ impl<T: EndIo> BioSet<T> {
             own_bytes: 0,
             skip: 0,
             sectors: 0,
-            work: Opaque::uninit(),
         }
     }
 

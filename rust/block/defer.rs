@@ -3,12 +3,13 @@
 //! Bios that go on in process context after their completion.
 
 use super::{
-    owned_bio::{
+    whole_bio::{
         Front,
         Padded, //
     },
-    EndIo,
-    OwnedBio, //
+    Kept,
+    WholeBio,
+    WholeIo, //
 };
 use crate::{
     bindings as bch,
@@ -25,28 +26,25 @@ use kernel::{
     types::Opaque, //
 };
 
-/// Bios with this data can go on in process context; see [`OwnedBio::defer`].
-pub trait Deferred: EndIo {
-    /// The queue that runs the bio. It must exist until the bio has run. `None`: the bio is just dropped.
-    fn queue(&self) -> Option<&Queue>;
+/// Bios with this data can go on in process context; see [`WholeBio::defer`].
+pub trait Deferred: WholeIo {
+    /// The queue that runs the bio. It must exist until the bio has run.
+    fn queue(kept: &Kept<Self>) -> &Queue;
 
     /// Goes on with the bio. Process context, may sleep.
-    fn run(bio: OwnedBio<Self>);
+    fn run(bio: WholeBio<Self>);
 }
 
 /// Lockdep wants one name pointer per class.
-static DEFERRED: &CStr = c"bcache_kernel::OwnedBio";
+static DEFERRED: &CStr = c"bcache_kernel::WholeBio";
 
-impl<T: Deferred> OwnedBio<T> {
+impl<T: Deferred> WholeBio<T> {
     /// Lets a worker go on with the bio, which is not in flight. Any context; takes no memory.
     pub fn defer(self) {
-        let Some(queue) = Deferred::queue(self.data()) else {
-            return;
-        };
-        let queue = queue.as_ptr();
+        let queue = <T as Deferred>::queue(self.kept()).as_ptr();
         let this = ManuallyDrop::new(self);
-        // SAFETY: The front is ours and stays where it is until `run_deferred` has got the bio back. The data says that
-        // the queue lives until then; `queue_work_on` does not touch it any more once the work may run.
+        // SAFETY: The front is ours and stays where it is until `run_deferred` has got the bio back. What is kept says
+        // that the queue lives until then; `queue_work_on` does not touch it any more once the work may run.
         unsafe {
             let work = (*this.front_ptr()).work.get();
             bindings::init_work_with_key(
@@ -65,7 +63,7 @@ impl<T: Deferred> OwnedBio<T> {
 ///
 /// # Safety
 ///
-/// `work` is the one that [`OwnedBio::defer`] put on a queue for the same `T`.
+/// `work` is the one that [`WholeBio::defer`] put on a queue for the same `T`.
 unsafe extern "C" fn run_deferred<T: Deferred>(work: *mut bindings::work_struct) {
     // SAFETY: By the caller's promise the work is in the front of a bio.
     let padded = unsafe {
@@ -75,7 +73,7 @@ unsafe extern "C" fn run_deferred<T: Deferred>(work: *mut bindings::work_struct)
     // SAFETY: As above, and the bio lives.
     let bio = unsafe { &raw mut (*padded.cast_mut()).bio };
     if let Some(bio) = NonNull::new(bio) {
-        // SAFETY: `defer` gave up an `OwnedBio` of this type; a work that runs is out of its queue.
-        T::run(unsafe { OwnedBio::from_raw(bio) });
+        // SAFETY: `defer` gave up a `WholeBio` of this type; a work that runs is out of its queue.
+        T::run(unsafe { WholeBio::from_raw(bio) });
     }
 }

@@ -3,7 +3,8 @@
 //! Block layer: devices below us, I/O to them, and a disk of our own.
 //!
 //! * [`Bdev`]: an open block device, with synchronous I/O for metadata; [`SbPage`]: its superblock.
-//! * [`UserBio`]: a request to our disk; [`BioSet`] and [`OwnedBio`]: bios we send on.
+//! * [`UserBio`]: a request to our disk; [`BioSet`] and [`OwnedBio`]: bios we send on; [`WholeBio`]: a clone that is all of a
+//!   request.
 //! * [`Disk`], [`DiskOps`], [`Limits`]: the disk that user space sees.
 
 mod bdev;
@@ -20,6 +21,7 @@ mod plug;
 mod sb_page;
 mod sync_io;
 mod user_bio;
+mod whole_bio;
 
 pub use self::{
     bdev::{
@@ -50,7 +52,17 @@ pub use self::{
     },
     plug::plugged,
     sb_page::SbPage,
-    user_bio::UserBio,
+    user_bio::{
+        SplitBio,
+        UserBio, //
+    },
+    whole_bio::{
+        Keeper,
+        Kept,
+        WholeBio,
+        WholeIo,
+        WholeSet, //
+    },
 };
 
 /// Bytes of a sector, the block layer's unit.

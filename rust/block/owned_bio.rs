@@ -25,8 +25,7 @@ use kernel::{
     bindings,
     page::PAGE_SIZE,
     prelude::*,
-    sync::Arc,
-    types::Opaque, //
+    sync::Arc, //
 };
 
 /// What happens when a bio with this data completes.
@@ -55,8 +54,6 @@ pub(super) struct Front<T: EndIo> {
     pub(super) skip: u32,
     /// Sectors that are transferred.
     pub(super) sectors: u32,
-    /// For `OwnedBio::defer`, and only then initialised.
-    pub(super) work: Opaque<bindings::work_struct>,
 }
 
 /// A bio with its front, as they lie in memory.
@@ -227,10 +224,16 @@ impl<T: EndIo> OwnedBio<T> {
         Opf::from_raw(unsafe { (*self.raw()).bi_opf })
     }
 
+    /// The C value of `opf` for this bio: whether it goes back to the cache of a CPU is between it and its set.
+    fn with_origin(&self, opf: Opf) -> u32 {
+        opf.for_submit() | (self.opf().raw() & bch::REQ_ALLOC_CACHE)
+    }
+
     /// Sets operation and flags.
     pub fn set_opf(&mut self, opf: Opf) {
+        let opf = self.with_origin(opf);
         // SAFETY: By the type invariant the bio is ours.
-        unsafe { (*self.raw()).bi_opf = opf.for_submit() };
+        unsafe { (*self.raw()).bi_opf = opf };
     }
 
     /// Sets the priority to idle: the device may serve it when it has nothing else to do.
@@ -314,11 +317,12 @@ impl<T: EndIo> OwnedBio<T> {
     /// which lose their pages.
     pub fn reset(&mut self, dev: &Arc<Bdev>, opf: Opf, sector: u64) {
         let bio = self.raw();
+        let opf = self.with_origin(opf);
         // SAFETY: The bio is ours and not in flight, and `dev` is held below. `bio_reset` keeps the segments but forgets how
         // many there are, which is put back.
         unsafe {
             let vcnt = (*bio).bi_vcnt;
-            bindings::bio_reset(bio, dev.raw(), opf.for_submit());
+            bindings::bio_reset(bio, dev.raw(), opf);
             (*bio).bi_end_io = Some(end_io::<T>);
             (*bio).bi_vcnt = vcnt;
             (*bio).bi_iter.bi_sector = sector;

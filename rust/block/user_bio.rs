@@ -15,6 +15,7 @@ use super::{
 use crate::bindings as bch;
 use core::{
     mem,
+    ops::Deref,
     ptr::NonNull, //
 };
 use kernel::{
@@ -24,14 +25,12 @@ use kernel::{
 
 /// A bio that was submitted to our disk, with the duty to end it.
 ///
-/// The bio is ended when [`UserBio::end`] was called *and* all clones of it are gone, so that nobody can
-/// touch its pages after its submitter got them back. The status is the one given to `end`: clones never
-/// change it. Dropped without `end` it fails with [`Status::IOERR`]. Any context for all methods.
+/// The bio is ended by [`UserBio::end`]; clones of parts of it are made from a [`SplitBio`]. Dropped without `end` it
+/// fails with [`Status::IOERR`]. Any context for all methods.
 ///
 /// # Invariants
 ///
-/// `bio` is a live bio of which we own one of its "remaining" counts, with the flag `BIO_CHAIN` set;
-/// its position (`bi_iter`) is as it was at submission.
+/// `bio` is a live bio of which we own one of its "remaining" counts; its position (`bi_iter`) is as it was at submission.
 pub struct UserBio {
     bio: NonNull<bindings::bio>,
     /// Start of the I/O accounting, if it was begun.
@@ -51,9 +50,6 @@ impl UserBio {
     ///
     /// `bio` was handed to our disk's `submit_bio`, and the caller gives up its ownership.
     pub(super) unsafe fn from_raw(bio: NonNull<bindings::bio>) -> UserBio {
-        // Done once and here, since it is no atomic operation: clones may be made concurrently.
-        // SAFETY: The bio is ours alone.
-        unsafe { bch::bio_start_chain(bio.as_ptr()) };
         // INVARIANT: The submitter's one count is ours now.
         UserBio { bio, started: None }
     }
@@ -67,6 +63,15 @@ impl UserBio {
     fn iter(&self) -> bindings::bvec_iter {
         // SAFETY: By the type invariant the bio lives, and nobody changes its position.
         unsafe { (*self.raw()).bi_iter }
+    }
+
+    /// Prepares the bio for clones of its parts.
+    pub fn split(self) -> SplitBio {
+        // Done once and before there are any, since it is no atomic operation: clones may be made concurrently.
+        // SAFETY: The bio is ours alone.
+        unsafe { bch::bio_start_chain(self.raw()) };
+        // INVARIANT: The flag is set.
+        SplitBio(self)
     }
 
     /// Operation and flags.
@@ -165,5 +170,31 @@ impl UserBio {
 impl Drop for UserBio {
     fn drop(&mut self) {
         self.finish(Status::IOERR);
+    }
+}
+
+/// A [`UserBio`] of which there may be clones.
+///
+/// The bio is ended when [`SplitBio::end`] was called *and* all clones of it are gone, so that nobody can
+/// touch its pages after its submitter got them back. The status is the one given to `end`: clones never
+/// change it.
+///
+/// # Invariants
+///
+/// The flag `BIO_CHAIN` of the bio is set.
+pub struct SplitBio(UserBio);
+
+impl SplitBio {
+    /// Ends the bio and its accounting.
+    pub fn end(self, status: Status) {
+        self.0.end(status);
+    }
+}
+
+impl Deref for SplitBio {
+    type Target = UserBio;
+
+    fn deref(&self) -> &UserBio {
+        &self.0
     }
 }

@@ -70,6 +70,26 @@ struct kobject *bch_helper_disk_kobj(struct gendisk *d)
 	return &disk_to_dev(d)->kobj;
 }
 
+/*
+ * bio_alloc_clone(), which would first look for the control group of the
+ * current task, and then replace what it has found by that of @src.
+ */
+struct bio *bch_helper_bio_clone_to(struct block_device *b, struct bio *src, gfp_t gfp,
+				    struct bio_set *set)
+{
+	struct bio *bio = bio_alloc_clone(NULL, src, gfp, set);
+
+	if (!bio)
+		return NULL;
+	bio->bi_bdev = b;
+	bio_clone_blkg_association(bio, src);
+#ifdef CONFIG_BLK_CGROUP
+	if (unlikely(!bio->bi_blkg))
+		bio_associate_blkg(bio);
+#endif
+	return bio;
+}
+
 void bch_helper_bio_set_dev(struct bio *bio, struct block_device *b)
 {
 	bio_set_dev(bio, b);

@@ -14,6 +14,10 @@ use bcache_core::{
     num, //
 };
 use bcache_kernel::{
+    atomic::{
+        Atomic,
+        Relaxed, //
+    },
     kthread::Thread,
     memalloc::noio,
     wait::WaitQueue, //
@@ -22,10 +26,6 @@ use kernel::{
     new_mutex,
     prelude::*,
     sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
         Arc,
         Mutex, //
     },

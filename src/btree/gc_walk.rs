@@ -258,7 +258,7 @@ impl CacheSet {
         cond_resched();
         // Requests that use the index hold passes.
         let mut busy = false;
-        self.for_each_device(|att| busy |= att.gate.users() != 0);
+        self.for_each_device(|att| busy |= att.users() != 0);
         let step = pace::min_nodes(run.nodes_before, busy);
         if run.stats.nodes < run.paused_at.saturating_add(step) {
             return;

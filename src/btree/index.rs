@@ -3,7 +3,7 @@
 //! The index of leaves: which leaf has the keys of a position.
 //!
 //! An immutable array of two levels, published through RCU and replaced as a whole when leaves
-//! split or merge. Lookups take no lock and write no shared memory but the reference count of the
+//! split or merge. Lookups take no lock and write no shared memory; those that may wait count the
 //! leaf they find. C walks down from the root with a lock per node (`bcache_btree` in `btree.h`).
 
 use super::leaf::Leaf;

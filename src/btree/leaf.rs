@@ -12,6 +12,11 @@ use super::{
 };
 use crate::journal::JournalPin;
 use bcache_kernel::{
+    atomic::{
+        Atomic,
+        AtomicFlag,
+        Relaxed, //
+    },
     rwsem::RwSem,
     time, //
 };
@@ -19,11 +24,6 @@ use kernel::{
     new_mutex,
     prelude::*,
     sync::{
-        atomic::{
-            Atomic,
-            AtomicFlag,
-            Relaxed, //
-        },
         Arc,
         Mutex, //
     },

@@ -182,6 +182,12 @@ impl Btree {
         self.index.load_with(|index| index.find(pos).cloned())?
     }
 
+    /// Calls `f` with the leaf that has the keys of `pos`; `f` must not sleep. Any context that is not interrupt context.
+    #[inline]
+    fn with_leaf_at<R>(&self, pos: Pos, f: impl FnOnce(&Leaf) -> R) -> Option<R> {
+        self.index.load_with(|index| Some(f(index.find(pos)?)))?
+    }
+
     /// The current index, to walk over all leaves.
     fn index(&self) -> Option<Arc<Index>> {
         self.index.load()

@@ -41,6 +41,12 @@ impl<W: Word> Gate<W> {
         .is_some()
     }
 
+    /// Counts one more user beside the caller, who is in: also if the gate is closed, as whoever waits then waits for the
+    /// caller anyway. There is a [`Gate::leave`] owed for it.
+    pub fn enter_too(&self) {
+        self.word.fetch_add(1);
+    }
+
     /// Gives back what [`Gate::enter`] gave. True if this was the last user of a closed gate: the
     /// caller wakes those who [wait](Gate::wait_idle).
     #[must_use = "waiters must be woken"]
@@ -52,6 +58,34 @@ impl<W: Word> Gate<W> {
         }
         let before = update(&self.word, |w| (users(w) > 0).then(|| w.wrapping_sub(1)));
         before == Some(CLOSED | 1) && W::FAULT != Fault::LeaveSilently
+    }
+
+    /// As [`Gate::leave`], for a gate that goes away with what it guards as soon as it is idle. `hold` gives what is needed to
+    /// wake those who wait; it is called, while the user is still in, only if the gate is closed. `Some` if this was the
+    /// last user: the gate may be gone by then.
+    ///
+    /// While the gate is open this is all there is to do: whoever closes it later sees that the user has left.
+    #[must_use = "waiters must be woken"]
+    pub fn leave_with<R>(&self, hold: impl FnOnce() -> R) -> Option<R> {
+        if self.leave_open() {
+            return None;
+        }
+        let held = hold();
+        self.leave().then_some(held)
+    }
+
+    /// Leaves the gate if it is open.
+    fn leave_open(&self) -> bool {
+        if W::FAULT == Fault::LeaveInTwoSteps {
+            let before = self.word.load();
+            let open = before & CLOSED == 0;
+            if open {
+                self.word.swap(before.wrapping_sub(1));
+            }
+            return open;
+        }
+        let one_less = |w| (w & CLOSED == 0 && users(w) > 0).then(|| w.wrapping_sub(1));
+        update(&self.word, one_less).is_some()
     }
 
     /// Closes the gate to new users. True if it was open.
@@ -108,12 +142,27 @@ mod tests {
         assert!(gate.close() && !gate.close());
         assert!(!gate.enter() && !gate.is_idle());
         assert_eq!(gate.users(), 1);
+        gate.enter_too();
+        assert!(!gate.leave());
         assert!(gate.leave());
         assert!(gate.is_idle() && gate.is_closed());
         gate.reopen();
         gate.reopen();
         assert!(!gate.is_closed() && gate.enter());
         assert!(!gate.leave());
+    }
+
+    #[test]
+    fn who_leaves_a_closed_gate_holds_something() {
+        let gate = Gate::new(AtomicU64::new(0));
+        let no = || unreachable!();
+        assert!(gate.enter() && gate.enter() && gate.enter());
+        assert_eq!(gate.leave_with::<()>(no), None);
+        assert!(gate.close());
+        assert_eq!(gate.leave_with(|| gate.users()), None);
+        // Still in when it gets hold of what it needs.
+        assert_eq!(gate.leave_with(|| gate.users()), Some(1));
+        assert!(gate.is_idle());
     }
 
     #[test]

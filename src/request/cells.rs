@@ -2,11 +2,15 @@
 
 //! What completions leave behind in a shared request.
 
-use bcache_kernel::block::Status;
-use kernel::{
-    error::Error,
-    sync::atomic::{Atomic, Full, Relaxed}, //
+use bcache_kernel::{
+    atomic::{
+        Atomic,
+        Full,
+        Relaxed, //
+    },
+    block::Status, //
 };
+use kernel::error::Error;
 
 /// The first error of several I/Os. Any context.
 pub(super) struct ErrorCell(Atomic<i32>);

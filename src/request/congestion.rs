@@ -16,13 +16,13 @@ use bcache_core::{
     }, //
 };
 use bcache_kernel::{
+    atomic::{
+        Atomic,
+        Relaxed, //
+    },
     block::{Opf, Status},
     random,
     time, //
-};
-use kernel::sync::atomic::{
-    Atomic,
-    Relaxed, //
 };
 
 /// Congestion of a set's cache device. Plain numbers without ordering: an estimate.

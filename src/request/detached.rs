@@ -6,54 +6,44 @@
 
 use crate::cached_dev::CachedDev;
 use bcache_kernel::{
-    block::{EndIo, Op, Opf, OwnedBio, Status, UserBio},
-    gate::GatePass, //
+    block::{Op, Status, UserBio, WholeBio, WholeIo, WholeSet},
+    gate::Inside, //
 };
 use kernel::{
     sync::{Arc, ArcBorrow}, //
 };
 
-/// What the completion of a passed-on bio has to know. The pass is dropped last.
+/// What the completion of a passed-on bio has to know. It is dropped after the count of the device, so that this is not the
+/// last one: who waits for the pass has another.
 pub(super) struct PassIo {
-    user: Option<UserBio>,
-    opf: Opf,
-    dev: Arc<CachedDev>,
-    _pass: GatePass,
+    _pass: Inside<()>,
 }
 
 /// Passes a bio on to the backing device. The submitter's context.
-pub(super) fn submit(dev: ArcBorrow<'_, CachedDev>, user: UserBio, pass: GatePass) {
-    let opf = user.opf();
-    if opf.op() == Op::Discard && dev.bdev.max_discard_sectors() == 0 {
+pub(super) fn submit(dev: ArcBorrow<'_, CachedDev>, user: UserBio, pass: Inside<()>) {
+    if user.opf().op() == Op::Discard && dev.bdev.max_discard_sectors() == 0 {
         return user.end(Status::OK);
     }
     let sector = user.sector().saturating_add(dev.data_offset);
-    let data = PassIo {
-        user: None,
-        opf,
-        dev: dev.into(),
-        _pass: pass,
-    };
-    let mut bio = dev
-        .io
-        .pass
-        .clone_range(&dev.bdev, &user, 0, user.sectors(), data);
-    bio.set_sector(sector);
-    bio.data_mut().user = Some(user);
-    bio.submit();
+    let data = PassIo { _pass: pass };
+    WholeBio::send(dev.into(), user, |dev: &CachedDev| &dev.bdev, sector, data);
 }
 
-impl EndIo for PassIo {
-    fn end_io(bio: OwnedBio<Self>, status: Status) {
-        let mut data = bio.into_data();
-        if data.opf.is_write() {
-            data.dev.unflushed.wrote();
+impl WholeIo for PassIo {
+    type Keeper = Arc<CachedDev>;
+
+    fn set(dev: &CachedDev) -> &WholeSet<Self> {
+        &dev.io.pass
+    }
+
+    fn end_io(bio: WholeBio<Self>, status: Status) {
+        let (dev, opf) = (bio.kept(), bio.opf());
+        if opf.is_write() {
+            dev.unflushed.wrote();
         }
         if !status.is_ok() {
-            data.dev.backing_failed(data.opf);
+            dev.backing_failed(opf);
         }
-        if let Some(user) = data.user.take() {
-            user.end(status);
-        }
+        bio.end(status);
     }
 }

@@ -12,91 +12,78 @@ use super::{
     read,
     Stay, //
 };
+use crate::attach::Attachment;
 use bcache_core::key::Ptr;
 use bcache_kernel::{
-    block::{Deferred, EndIo, OwnedBio, Status, UserBio},
+    block::{Deferred, Opf, Status, UserBio, WholeBio, WholeIo, WholeSet},
+    gate::Inside,
     memalloc,
     workqueue::Queue, //
 };
 
-/// A read that one clone answers.
-struct Hit {
-    user: UserBio,
+/// What the completion of the clone has to know.
+pub(super) struct HitIo {
     ptr: Ptr,
     dirty: bool,
     bypass: bool,
     submit_us: u32,
     /// How the I/O ended.
     status: Status,
-    stay: Stay,
 }
-
-/// What the completion of the clone has to know; `None` while the clone is being made.
-pub(super) struct HitIo(Option<Hit>);
 
 /// Sends the clone.
 pub(super) fn send(stay: Stay, user: UserBio, ptr: Ptr, dirty: bool, bypass: bool) {
-    let att = &stay.att;
-    let (set, bdev) = (&att.dev.io.hit, &att.set.bdev);
-    let mut bio = set.clone_range(bdev, &user, 0, user.sectors(), HitIo(None));
-    bio.set_sector(ptr.sector());
-    bio.data_mut().0 = Some(Hit {
-        user,
+    let data = HitIo {
         ptr,
         dirty,
         bypass,
         submit_us: now_us(),
         status: Status::OK,
-        stay,
-    });
-    bio.submit();
+    };
+    WholeBio::send(stay.att, user, |att| &att.set.bdev, ptr.sector(), data);
 }
 
-impl Hit {
+impl HitIo {
     /// The clone is back. True if the data is what was asked for. Completion context.
-    fn is_good(&self) -> bool {
-        let set = &self.stay.att.set;
-        set.cache_io_done(CacheIo::read(self.user.opf()), self.status, self.submit_us);
-        self.status.is_ok() && set.buckets.ptr_stale(self.ptr) == 0
+    fn is_good(&self, att: &Attachment, opf: Opf) -> bool {
+        att.set
+            .cache_io_done(CacheIo::read(opf), self.status, self.submit_us);
+        self.status.is_ok() && att.set.buckets.ptr_stale(self.ptr) == 0
     }
 }
 
-impl EndIo for HitIo {
-    fn end_io(mut bio: OwnedBio<Self>, status: Status) {
-        let Some(hit) = &mut bio.data_mut().0 else {
-            return;
-        };
-        hit.status = status;
-        if !hit.is_good() {
+impl WholeIo for HitIo {
+    type Keeper = Inside<Attachment>;
+
+    fn set(att: &Attachment) -> &WholeSet<Self> {
+        &att.dev.io.hit
+    }
+
+    fn end_io(mut bio: WholeBio<Self>, status: Status) {
+        bio.data_mut().status = status;
+        if !bio.data().is_good(bio.kept(), bio.opf()) {
             return bio.defer();
         }
-        if let HitIo(Some(hit)) = bio.into_data() {
-            hit.stay.att.mark_read(true, hit.bypass);
-            hit.user.end(Status::OK);
-        }
+        bio.kept().mark_read(true, bio.data().bypass);
+        bio.end(Status::OK);
     }
 }
 
 impl Deferred for HitIo {
-    fn queue(&self) -> Option<&Queue> {
-        Some(self.0.as_ref()?.stay.att.set.hit_wq.queue())
+    fn queue(att: &Attachment) -> &Queue {
+        att.set.hit_wq.queue()
     }
 
-    fn run(mut bio: OwnedBio<Self>) {
+    fn run(bio: WholeBio<Self>) {
         let _noio = memalloc::noio();
-        let Some(hit) = bio.data_mut().0.take() else {
-            return;
-        };
-        let slot = hit.stay.att.dev.io.reads.slot();
-        drop(bio);
-        let Hit {
-            user,
+        let slot = bio.kept().dev.io.reads.slot();
+        let (user, att, hit) = bio.into_parts();
+        let HitIo {
             dirty,
             bypass,
             status,
-            stay,
             ..
         } = hit;
-        read::recover_hit(slot, stay, user, bypass, dirty, status);
+        read::recover_hit(slot, Stay { att }, user, bypass, dirty, status);
     }
 }

@@ -5,43 +5,39 @@
 //! One clone to the backing device answers them; what it gives is what the submitter gets.
 
 use super::Stay;
-use crate::writeback::Sent;
-use bcache_kernel::block::{EndIo, OwnedBio, Status, UserBio};
+use crate::{
+    attach::Attachment,
+    writeback::Sent, //
+};
+use bcache_kernel::{
+    block::{Status, UserBio, WholeBio, WholeIo, WholeSet},
+    gate::Inside, //
+};
 
-/// A read on its way.
-struct Hole {
-    user: UserBio,
-    sent: Sent,
-    stay: Stay,
-}
-
-/// What the completion of the clone has to know; `None` while the clone is being made.
-pub(super) struct HoleIo(Option<Hole>);
+/// What the completion of the clone has to know.
+pub(super) struct HoleIo(Sent);
 
 /// Sends the clone.
 pub(super) fn send(stay: Stay, user: UserBio, start: u64) {
-    let att = &stay.att;
-    let (set, bdev) = (&att.dev.io.hole, &att.dev.bdev);
-    let mut bio = set.clone_range(bdev, &user, 0, user.sectors(), HoleIo(None));
-    bio.set_sector(start);
-    let sent = att.sending();
-    bio.data_mut().0 = Some(Hole { user, sent, stay });
-    bio.submit();
+    let data = HoleIo(stay.att.sending());
+    WholeBio::send(stay.att, user, |att| &att.dev.bdev, start, data);
 }
 
-impl EndIo for HoleIo {
-    fn end_io(bio: OwnedBio<Self>, status: Status) {
-        let opf = bio.opf();
-        let HoleIo(Some(hole)) = bio.into_data() else {
-            return;
-        };
-        let att = &hole.stay.att;
-        att.answered(hole.sent);
+impl WholeIo for HoleIo {
+    type Keeper = Inside<Attachment>;
+
+    fn set(att: &Attachment) -> &WholeSet<Self> {
+        &att.dev.io.hole
+    }
+
+    fn end_io(bio: WholeBio<Self>, status: Status) {
+        let att = bio.kept();
+        att.answered(bio.data().0);
         if status.is_ok() {
             att.mark_read(false, true);
         } else {
-            att.dev.backing_failed(opf);
+            att.dev.backing_failed(bio.opf());
         }
-        hole.user.end(status);
+        bio.end(status);
     }
 }

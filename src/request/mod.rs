@@ -35,19 +35,22 @@ pub(crate) use durable::Durable;
 pub(crate) use write::WriteBatches;
 
 use crate::{
-    attach::Attachment,
+    attach::{
+        Attachment,
+        Bond, //
+    },
     cached_dev::CachedDev,
     writeback::{DirtyBio, DirtyReq}, //
 };
 use bcache_kernel::{
-    block::{BioSet, Op, Opf, Status, UserBio},
-    gate::GatePass,
+    block::{BioSet, Op, Opf, Status, UserBio, WholeSet},
+    gate::Inside,
     job::Pool,
     memalloc, //
 };
 use kernel::{
     prelude::*,
-    sync::{Arc, ArcBorrow}, //
+    sync::ArcBorrow, //
 };
 
 /// Bios that are always available per set of a device, so that I/O goes on without memory.
@@ -67,8 +70,8 @@ const MIN_REQUESTS: u16 = 4;
 ///
 /// Nobody waits for the others: there need not be a fill, and writeback has another way.
 pub(crate) struct IoSets {
-    hit: Pin<KBox<BioSet<hit::HitIo>>>,
-    hole: Pin<KBox<BioSet<hole::HoleIo>>>,
+    hit: Pin<KBox<WholeSet<hit::HitIo>>>,
+    hole: Pin<KBox<WholeSet<hole::HoleIo>>>,
     reads: Pin<KBox<Pool<read::ReadReq>>>,
     writes: Pin<KBox<Pool<write::WriteReq>>>,
     flushes: Pin<KBox<Pool<flush::FlushReq>>>,
@@ -77,7 +80,7 @@ pub(crate) struct IoSets {
     fill: Pin<KBox<BioSet<fill::FillIo>>>,
     write: Pin<KBox<BioSet<write::WriteIo>>>,
     flush: Pin<KBox<BioSet<flush::FlushIo>>>,
-    pass: Pin<KBox<BioSet<detached::PassIo>>>,
+    pass: Pin<KBox<WholeSet<detached::PassIo>>>,
     /// Background writeback.
     pub(crate) dirty: Pin<KBox<BioSet<DirtyBio>>>,
     pub(crate) dirty_keys: Pin<KBox<Pool<DirtyReq>>>,
@@ -87,8 +90,8 @@ impl IoSets {
     /// Makes the sets. May sleep.
     pub(crate) fn new() -> Result<Self> {
         Ok(Self {
-            hit: BioSet::new(MIN_BIOS, false)?,
-            hole: BioSet::new(MIN_BIOS, false)?,
+            hit: WholeSet::new(MIN_BIOS)?,
+            hole: WholeSet::new(MIN_BIOS)?,
             reads: Pool::new(MIN_REQUESTS)?,
             writes: Pool::new(MIN_REQUESTS)?,
             flushes: Pool::new(MIN_REQUESTS)?,
@@ -97,32 +100,30 @@ impl IoSets {
             fill: BioSet::new(MIN_BIOS, true)?,
             write: BioSet::new(MIN_BIOS, false)?,
             flush: BioSet::new(MIN_BIOS, true)?,
-            pass: BioSet::new(MIN_BIOS, false)?,
+            pass: WholeSet::new(MIN_BIOS)?,
             dirty: BioSet::new(MIN_BIOS, true)?,
             dirty_keys: Pool::new(1)?,
         })
     }
 }
 
-/// A request's stay in the cache: the attachment and the pass that keeps teardown waiting.
-///
-/// The pass is the last field, so that the count of the attachment is given back first: teardown, which
-/// waits for the pass, holds a count of its own and thus always drops the last one, in process context.
+/// A request's stay in the cache, which keeps teardown waiting. It has no count of the attachment: teardown, which drops
+/// the last one in process context, does so only when nobody is inside any more.
 pub(crate) struct Stay {
-    pub(crate) att: Arc<Attachment>,
-    _pass: GatePass,
+    pub(crate) att: Inside<Attachment>,
 }
 
 impl Stay {
     /// A second stay for work that outlives the request.
     fn again(&self) -> Option<Self> {
-        Self::of(self.att.clone())
+        Some(Self {
+            att: self.att.again()?,
+        })
     }
 
-    /// Enters the cache through an attachment that is known already.
-    pub(crate) fn of(att: Arc<Attachment>) -> Option<Self> {
-        let pass = att.gate.enter()?;
-        Some(Self { att, _pass: pass })
+    /// Enters the cache through an attachment that is known already. Any context.
+    pub(crate) fn of(att: &Bond) -> Option<Self> {
+        Some(Self { att: att.enter()? })
     }
 }
 
@@ -146,7 +147,7 @@ enum Route {
     /// Through the cache.
     Cached(Stay),
     /// Straight to the backing device.
-    Detached(GatePass),
+    Detached(Inside<()>),
     /// Nowhere: the device is being taken apart.
     Gone,
 }
@@ -158,11 +159,11 @@ impl Route {
     /// that gate has to look again, or it could go past a cache that is in use by now.
     fn of(dev: &CachedDev) -> Self {
         loop {
-            if let Some(stay) = dev.att.load().and_then(Stay::of) {
+            if let Some(stay) = dev.att.load_with(Stay::of).flatten() {
                 return Self::Cached(stay);
             }
             let pass = dev.gate.enter();
-            let detached = dev.att.load().is_none_or(|att| att.gate.is_closed());
+            let detached = dev.att.load_with(|att| att.is_closed()).unwrap_or(true);
             match pass {
                 Some(pass) if detached => return Self::Detached(pass),
                 None if detached => return Self::Gone,

@@ -26,7 +26,7 @@ use bcache_core::key::{
     Ptr, //
 };
 use bcache_kernel::{
-    block::{EndIo, OwnedBio, Status, UserBio},
+    block::{EndIo, OwnedBio, SplitBio, Status, UserBio},
     job::{Job, JobRun, Shared, Slot},
     memalloc,
     workqueue::Queue, //
@@ -49,7 +49,7 @@ enum Next {
 
 /// A read that is more than one clone.
 pub(super) struct ReadReq {
-    user: Option<UserBio>,
+    user: Option<SplitBio>,
     /// First sector, as the index counts.
     start: u64,
     sectors: u32,
@@ -130,7 +130,7 @@ impl ReadReq {
         init!(Self {
             start: user.sector().saturating_add(stay.att.dev.data_offset),
             sectors: user.sectors(),
-            user: Some(user),
+            user: Some(user.split()),
             done: 0,
             plan: Plan::new(0),
             next: Next::Lookup,
@@ -147,7 +147,7 @@ impl ReadReq {
     }
 
     /// The bio from above, for as long as the read is not over.
-    pub(super) fn user(&self) -> Option<&UserBio> {
+    pub(super) fn user(&self) -> Option<&SplitBio> {
         self.user.as_ref()
     }
 

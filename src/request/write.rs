@@ -36,7 +36,7 @@ use bcache_core::request::{
 };
 use bcache_kernel::{
     batch::{BatchRun, Batches, Ready},
-    block::{EndIo, Op, Opf, OwnedBio, Status, UserBio},
+    block::{EndIo, Op, Opf, OwnedBio, SplitBio, Status, UserBio},
     job::{Job, JobRun, Shared},
     memalloc,
     rwsem::Pass,
@@ -79,7 +79,7 @@ pub(super) struct Placed {
 
 /// A write or discard.
 pub(super) struct WriteReq {
-    pub(super) user: Option<UserBio>,
+    pub(super) user: Option<SplitBio>,
     /// First sector, as the index counts.
     pub(super) start: u64,
     pub(super) sectors: u32,
@@ -154,7 +154,7 @@ pub(super) fn submit(stay: Stay, user: UserBio, bypass: bool) {
         write_point: write_point(),
         error: ErrorCell::new(),
         cache: ErrorCell::new(),
-        user: Some(user),
+        user: Some(user.split()),
         _lock: lock,
         stay,
     }));

@@ -6,12 +6,14 @@
 //! have 64 bits: a completely dirty stripe of 1 TiB overflows those of C.
 
 use bcache_core::writeback::stripes::Stripes;
-use bcache_kernel::block::Bdev;
-use kernel::{
-    alloc::KVVec,
-    prelude::*,
-    sync::atomic::{Atomic, Relaxed}, //
+use bcache_kernel::{
+    atomic::{
+        Atomic,
+        Relaxed, //
+    },
+    block::Bdev, //
 };
+use kernel::{alloc::KVVec, prelude::*};
 
 /// The dirty sectors of one device. All methods but `new`: any context, no lock.
 pub(crate) struct DirtyMap {

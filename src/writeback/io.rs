@@ -225,7 +225,7 @@ impl Attachment {
             return self.wb.keybuf.remove(&key);
         };
         self.wait_for_room();
-        let done = match self.set.attachment(self.inode).and_then(Stay::of) {
+        let done = match self.set.stay(self.inode) {
             Some(stay) => match self.memory_for(&key) {
                 Some((bio, slot)) => self.send_read(key, pin, stay, bio, slot),
                 None => self.carry_over(&key),

@@ -27,7 +27,10 @@ pub(crate) use rate::Rate;
 pub(crate) use waits::Sent;
 
 use crate::{
-    attach::Attachment,
+    attach::{
+        Attachment,
+        Bond, //
+    },
     debug::RateWorkFile,
     flag::{Flag, Num}, //
 };
@@ -145,21 +148,21 @@ impl Attachment {
     /// # Errors
     ///
     /// `ENOMEM`, `EINTR`, or `EIO` if the state of the device had to be written and could not.
-    pub(crate) fn start_writeback(self: &Arc<Self>) -> Result {
-        if self.wb.dirty_sectors() != 0 {
+    pub(crate) fn start_writeback(this: &Arc<Bond>) -> Result {
+        if this.wb.dirty_sectors() != 0 {
             // The clean twins of written-back keys are not journaled: after a crash there can be dirty keys of a
             // device that was clean.
-            self.mark_dirty()?;
+            this.mark_dirty()?;
         }
-        let (of_period, of_body, of_thread) = (self.clone(), self.clone(), self.clone());
+        let (of_period, of_body, of_thread) = (this.clone(), this.clone(), this.clone());
         let rate = RateTask::new(
             move || of_period.update_period(),
             move || of_body.update_rate(),
         )?;
         let thread = Thread::spawn(c"bcache_writeback", move || thread::main(&of_thread))?;
-        let file = RateWorkFile::new(self, rate.watch()).ok();
+        let file = RateWorkFile::new(this, rate.watch()).ok();
         rate.arm();
-        *self.wb.tasks.lock() = Some((Tasks { rate, thread }, file));
+        *this.wb.tasks.lock() = Some((Tasks { rate, thread }, file));
         Ok(())
     }
 

@@ -16,9 +16,12 @@ use bcache_core::{
         rate::RateLimiter, //
     }, //
 };
-use bcache_kernel::time;
-use kernel::{
-    sync::atomic::{Atomic, Relaxed}, //
+use bcache_kernel::{
+    atomic::{
+        Atomic,
+        Relaxed, //
+    },
+    time, //
 };
 
 /// Rate before the first step of the controller, in sectors per second.

@@ -155,12 +155,16 @@ pub fn parse_prio_set(crc: Crc64, buf: &[u8], set_magic: u64) -> Result<PrioSet<
 
 /// Fills `out`, exactly one metadata bucket, with a priority set of `entries`; the rest is zeroed.
 ///
+/// `used` says how many bytes of `out` may be other than zero before and after: a bucket is much longer than its entries, and
+/// is written often.
+///
 /// # Errors
 ///
 /// [`NoSpace`] if there are more entries than fit; what `out` holds then is unspecified.
 pub fn encode_prio_set(
     crc: Crc64,
     out: &mut [u8],
+    used: &mut usize,
     set_magic: u64,
     seq: u64,
     next_bucket: u64,
@@ -176,13 +180,21 @@ pub fn encode_prio_set(
     };
     head.write_to_prefix(out).map_err(|_| NoSpace)?;
     let data = out.get_mut(size_of::<Header>()..).ok_or(NoSpace)?;
-    data.fill(0);
     let nr = data.len() / size_of::<PrioEntry>();
     let (slots, _) = <[PrioEntry]>::mut_from_prefix_with_elems(data, nr).map_err(|_| NoSpace)?;
+    let was = core::mem::replace(used, usize::MAX);
     let mut slots = slots.iter_mut();
     for entry in entries {
         *slots.next().ok_or(NoSpace)? = entry;
     }
+    let written = nr.saturating_sub(slots.len());
+    let end = written
+        .saturating_mul(size_of::<PrioEntry>())
+        .saturating_add(size_of::<Header>());
+    if let Some(rest) = out.get_mut(end..was.min(out.len())) {
+        rest.fill(0);
+    }
+    *used = end;
     let csum = bch_crc64(crc, out.get(size_of::<U64>()..).ok_or(NoSpace)?);
     U64::new(csum).write_to_prefix(out).map_err(|_| NoSpace)
 }

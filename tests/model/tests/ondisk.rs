@@ -639,11 +639,22 @@ fn encode_needs_room() {
 
 #[test]
 fn prio_round_trip() {
-    let mut out = vec![0xee; 4096];
+    // Two bytes are left over behind the last entry.
+    let mut out = vec![0xee; 4098];
+    let mut used = usize::MAX;
     let entries: Vec<_> = (0..1000u16)
         .map(|i| PrioEntry::new(i * 60, i as u8))
         .collect();
-    encode_prio_set(crc64_be, &mut out, MAGIC, 23, 187, entries.clone()).unwrap();
+    encode_prio_set(
+        crc64_be,
+        &mut out,
+        &mut used,
+        MAGIC,
+        23,
+        187,
+        entries.clone(),
+    )
+    .unwrap();
     let p = parse_prio_set(crc64_be, &out, MAGIC).unwrap();
     assert_eq!(
         (p.seq, p.next_bucket, p.entries.len()),
@@ -653,6 +664,22 @@ fn prio_round_trip() {
     assert!(p.entries[1000..]
         .iter()
         .all(|e| (e.prio(), e.gen()) == (0, 0)));
+    assert_eq!(used, 40 + 3 * 1000);
+    assert!(out[used..].iter().all(|b| *b == 0));
+    // Fewer entries in the same buffer.
+    let mut again = out.clone();
+    encode_prio_set(
+        crc64_be,
+        &mut again,
+        &mut used,
+        MAGIC,
+        24,
+        187,
+        entries[..10].to_vec(),
+    )
+    .unwrap();
+    assert_eq!(used, 40 + 3 * 10);
+    assert!(again[used..].iter().all(|b| *b == 0));
     assert_eq!(
         parse_prio_set(crc64_be, &out, MAGIC ^ 1).unwrap_err(),
         BadPrioSet::Magic
@@ -668,7 +695,7 @@ fn prio_round_trip() {
     );
     let many = std::iter::repeat_n(PrioEntry::new(1, 1), 1353);
     assert_eq!(
-        encode_prio_set(crc64_be, &mut out, MAGIC, 1, 1, many),
+        encode_prio_set(crc64_be, &mut out, &mut used, MAGIC, 1, 1, many),
         Err(NoSpace)
     );
 }

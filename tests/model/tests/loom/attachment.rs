@@ -35,8 +35,8 @@ impl<F: Seeded> Attachment<F> {
     fn request(&self) {
         if self.gate.enter() {
             self.set.touch();
-            if self.gate.leave() {
-                self.idle.wake_all();
+            if let Some(idle) = self.gate.leave_with(|| &self.idle) {
+                idle.wake_all();
             }
         }
     }
