@@ -11,13 +11,11 @@ use bcache_core::{
     geometry::Geometry,
     num::usize_from_u32, //
 };
-use kernel::{
-    cpu::CpuId,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
-    }, //
+use bcache_kernel::atomic::{
+    Atomic,
+    Relaxed, //
 };
+use kernel::cpu::CpuId;
 
 /// Processors count apart from each other, with as many counters.
 const COUNTERS: usize = 16;

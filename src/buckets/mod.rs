@@ -34,16 +34,14 @@ use bcache_core::{
     key::Ptr,
     num::BucketNr, //
 };
+use bcache_kernel::atomic::{
+    Atomic,
+    Relaxed, //
+};
 use kernel::{
     alloc::KVVec,
     prelude::*,
-    sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
-        Arc, //
-    }, //
+    sync::Arc, //
 };
 pub(crate) use pin::BucketPin;
 pub(crate) use word::Mark;

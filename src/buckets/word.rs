@@ -5,7 +5,7 @@
 //! C: `struct bucket` in `bcache.h`.
 
 use bcache_core::alloc::bucket::State;
-use kernel::sync::atomic::{
+use bcache_kernel::atomic::{
     Acquire,
     Atomic,
     Full, //
