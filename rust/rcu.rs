@@ -191,3 +191,12 @@ pub fn barrier() {
     // SAFETY: No requirements beyond process context.
     unsafe { bindings::rcu_barrier() };
 }
+
+/// Waits until every task that runs now has given up its processor of its own accord, or is in user space. May sleep long.
+///
+/// When nobody can come into this module any more, nobody is left in it after that: also not who has just told the last
+/// one who waited that he is through, and was preempted before his last instructions.
+pub fn wait_for_tasks() {
+    // SAFETY: No requirements beyond process context.
+    unsafe { bindings::wait_for_tasks() };
+}

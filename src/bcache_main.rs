@@ -110,5 +110,6 @@ impl Drop for Bcache {
         drop(root);
         self.registry.wq.flush();
         bcache_kernel::rcu::barrier();
+        bcache_kernel::rcu::wait_for_tasks();
     }
 }

@@ -155,6 +155,12 @@ void bch_helper_init_rcu_work(struct rcu_work *work, work_func_t func)
 	INIT_RCU_WORK(work, func);
 }
 
+/* A macro where the kernel cannot be preempted. */
+void bch_helper_wait_for_tasks(void)
+{
+	synchronize_rcu_tasks();
+}
+
 bool bch_helper_llist_add(struct llist_node *node, struct llist_head *head)
 {
 	return llist_add(node, head);

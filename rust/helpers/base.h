@@ -50,6 +50,7 @@ struct workqueue_struct *bch_helper_alloc_workqueue(const char *name, bool mem_r
 						    bool unbound, int max_active);
 void bch_helper_init_delayed_work(struct delayed_work *work, work_func_t func);
 void bch_helper_init_rcu_work(struct rcu_work *work, work_func_t func);
+void bch_helper_wait_for_tasks(void);
 bool bch_helper_runs_in(struct work_struct *work);
 bool bch_helper_llist_add(struct llist_node *node, struct llist_head *head);
 struct llist_node *bch_helper_llist_take(struct llist_head *head);
