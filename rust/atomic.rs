@@ -76,7 +76,10 @@ impl Word for KWord {
 
     #[inline]
     fn compare_exchange(&self, old: u64, new: u64) -> Result<u64, u64> {
-        self.0.cmpxchg(old, new, Full)
+        // One that fails has no ordering in the kernel's model.
+        self.0
+            .cmpxchg(old, new, Full)
+            .map_err(|_| self.0.load(Acquire))
     }
 
     #[inline]

@@ -8,6 +8,7 @@ use crate::{
 };
 use bcache_core::gate::Gate;
 use core::{
+    marker::PhantomPinned,
     ops::Deref,
     ptr::NonNull, //
 };
@@ -27,6 +28,9 @@ pub struct Gated<T> {
     wait: Arc<WaitQueue>,
     #[pin]
     value: T,
+    /// Users have its address.
+    #[pin]
+    _pinned: PhantomPinned,
 }
 
 impl<T> Gated<T> {
@@ -40,6 +44,7 @@ impl<T> Gated<T> {
             gate: Gate::new(KWord::new(0)),
             wait: Arc::pin_init(WaitQueue::new(), GFP_KERNEL)?,
             value <- value,
+            _pinned: PhantomPinned,
         }? Error)
     }
 

@@ -44,6 +44,9 @@ use kernel::{
 /// Most segments of one bio.
 const MAX_VECS: u32 = bindings::BIO_MAX_VECS;
 
+/// Each CPU keeps some clones at hand. The reserve is not touched by that, as what was taken from it goes back to it.
+pub(super) const FOR_CLONES: u32 = bindings::BIOSET_PERCPU_CACHE;
+
 /// A C set that keeps `min_pool` bios in reserve, with so many bytes in front of each.
 pub(super) fn init_set(
     min_pool: u32,
@@ -52,9 +55,7 @@ pub(super) fn init_set(
 ) -> impl PinInit<Opaque<bindings::bio_set>, Error> {
     // The rescuer runs bios that one `submit_bio` of ours has queued behind the one that waits
     // for memory: without it two clones per request could deadlock.
-    // Each CPU keeps a few bios, of those with few segments. The reserve is not touched by that, as what was taken from it
-    // goes back to it.
-    let flags = flags | bindings::BIOSET_NEED_RESCUER | bindings::BIOSET_PERCPU_CACHE;
+    let flags = flags | bindings::BIOSET_NEED_RESCUER;
     Opaque::try_ffi_init(move |p: *mut bindings::bio_set| {
         let flags = c_int::try_from(flags)?;
         let front_pad = num::u32_from_usize_sat(front_pad);
@@ -100,7 +101,7 @@ impl<T: EndIo> BioSet<T> {
         let flags = if bvecs {
             bindings::BIOSET_NEED_BVECS
         } else {
-            0
+            FOR_CLONES
         };
         KBox::try_pin_init(
             try_pin_init!(BioSet {

@@ -6,7 +6,10 @@
 //! made from. All of that is kept by what the clone has in front of it.
 
 use super::{
-    bio_set::init_set,
+    bio_set::{
+        init_set,
+        FOR_CLONES, //
+    },
     Bdev,
     Opf,
     Status,
@@ -124,7 +127,7 @@ impl<T: WholeIo> WholeSet<T> {
         const { Self::ALIGNED };
         KBox::try_pin_init(
             try_pin_init!(Self {
-                set <- init_set(min_pool, offset_of!(Padded<T>, bio), 0),
+                set <- init_set(min_pool, offset_of!(Padded<T>, bio), FOR_CLONES),
                 _bios: PhantomData,
             }? Error),
             GFP_KERNEL,
