@@ -11,6 +11,8 @@ mkdir -p "$out"
 # rdrand the kernel has no entropy and looks for some at each random number.
 cmdline="console=ttyS0 loglevel=5 panic=-1 oops=panic nokaslr mitigations=off no_timer_check tsc=reliable random.trust_cpu=on audit=0 psi=0 noautogroup"
 cmdline+=" initcall_blacklist=load_system_certificate_list,init_encrypted,crypto_kdf108_init cryptomgr.notests"
+# Statistics about memory that the kernel gathers now and then have no part in any row (see also vm.stat_interval in guest.sh).
+cmdline+=" damon_stat.enabled=0"
 start=$SECONDS
 timeout -s KILL "${BENCH_TIMEOUT:-900}" setpriv --pdeathsig KILL "$LAB_KIT/qemu.sh" \
 	-M q35 -nodefaults -no-user-config -display none -no-reboot -smp 1 -m 2G -cpu Westmere,+rdrand \

@@ -4,10 +4,10 @@
 # that another needs, its work is done without counting. REQUESTS is the number for 4 KiB.
 
 # Areas of the backing device, in MiB from its start; rows warm up at its end.
-A=0 B=64 B32=96 C=128
+A=0 B=64 B32=96 C=128 D=160 E=192
 N=$REQUESTS
 N64K=$((N / 8 > 512 ? 512 : N / 8))
-N1M=$((N / 64 > 40 ? 40 : N / 64 < 16 ? 16 : N / 64))
+N1M=$((N / 64 > 32 ? 32 : N / 64 < 16 ? 16 : N / 64))
 
 request_rows() {
 	open_backing
@@ -42,16 +42,19 @@ request_rows() {
 		work writeback-key "$N" drain
 		echo 0 >$BDEV/writeback_running
 	fi
-	row wb-write-64k $DEV $A "$N64K" 64 1 write
-	row hit-read-64k $DEV $A "$N64K" 64 1 read
-	row wb-write-1m $DEV $A "$N1M" 1024 1 write "${VERIFIABLE[@]}"
-	row hit-read-1m $DEV $A "$N1M" 1024 1 read
+	# Where no smaller extents were: of those a read would meet the remains, more or fewer.
+	row wb-write-64k $DEV $D "$N64K" 64 1 write
+	[ "$ROWS" = all ] || ! wanted hit-read-64k || fill_big $DEV $D 32 write 64k
+	row hit-read-64k $DEV $D "$N64K" 64 1 read
+	row wb-write-1m $DEV $E "$N1M" 1024 1 write "${VERIFIABLE[@]}"
+	[ "$ROWS" = all ] || ! wanted hit-read-1m || fill_big $DEV $E 32
+	row hit-read-1m $DEV $E "$N1M" 1024 1 read
 	sysfs_rows
 	if any_wanted detach wb-write-1m; then
 		drain
 		settle
 		work detach 1 detach
-		! wanted wb-write-1m || verify $DEV $A $((N1M * 1048576))
+		! wanted wb-write-1m || verify $DEV $E $((N1M * 1048576))
 	fi
 	stop_all
 	sleep 1

@@ -29,12 +29,17 @@ gc_once() {
 	pause 2
 }
 
-# free_kib: memory that is free. Caches of the kernel are small here: there is no file system but in memory.
+# free_kib: memory that is free, with what the allocator keeps at hand for the processor. Caches of the kernel are small here:
+# there is no file system but in memory.
 free_kib() {
-	local key value _
+	local key value _ kib=0
 	while read -r key value _; do
-		[ "$key" != MemFree: ] || echo "$value"
+		[ "$key" != MemFree: ] || kib=$((kib + value))
 	done </proc/meminfo
+	while read -r key value _; do
+		[ "$key" != count: ] || kib=$((kib + value * 4))
+	done </proc/zoneinfo
+	echo $kib
 }
 
 # Small nodes of the index (16 KiB, 550 keys when half full): they split while N keys come.
