@@ -94,7 +94,7 @@ fill_big() {
 verify() {
 	"${FIO[@]}" --name=verify --filename="$1" --offset="${2}M" --size="$3" --bs=64k --rw=read --verify=crc32c --verify_interval=4k \
 		--verify_fatal=1 >/tmp/fio.log 2>&1 || die "the data of $1 is not what was written: $(tail -n 3 /tmp/fio.log)"
-	say "data $turn verified-bytes $3"
+	clock "$3 bytes are what was written"
 }
 
 # settle: what an earlier row left to do in the background is not the next one's, nor is its share of the next gc.

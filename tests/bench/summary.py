@@ -95,6 +95,8 @@ def data_of_run(boots, sizes):
         found.setdefault("text-bytes", {})[driver] = [size]
     out = []
     for name, by_driver in found.items():
+        if by_driver.keys() <= {"raw"}:
+            continue
         line = {"name": name}
         for driver in ("c", "rust"):
             if driver in by_driver:
