@@ -3,7 +3,7 @@
 # The guest's half of scripts/bench-latency, in a guest with --icount: a cache in memory before one hard disk's model
 # (tests/vm/lib_seeking_disk.py). Its clock stands still while nobody works, so that the times are those of the disk and of the
 # driver's instructions, a nanosecond each, and the same on every machine.
-# Says lines "saw NAME VALUE": writeback-kib-per-s, writeback-depth, and NAME-p50, -p99, -p99.9, -max in microseconds.
+# Says lines "saw NAME VALUE": NAME-kib-per-s, NAME-depth, and NAME-p50, -p99, -p99.9, -max in microseconds.
 . "$(dirname "$0")/lib.sh"
 quiet_udev
 modprobe brd rd_nr=1 rd_size=$((64 * 1024))
@@ -18,6 +18,7 @@ put 0 "$dir/sequential_cutoff"
 put 0 "$dir/writeback_delay"
 put 0 "$dir/writeback_percent"
 put 0 "$dir/writeback_running"
+put 0 "$dir/cache/internal/idle_max_writeback_rate"
 no_congestion "$dir"
 FIO=(fio --name=run --filename="$bdev" --direct=1 --ioengine=libaio --bs=4k --randseed=42 --allrandrepeat=1 --invalidate=0)
 
@@ -46,14 +47,27 @@ foreground() {
 			"saw \($n)-p99.9 \(.percentile["99.900000"] / 1000)", "saw \($n)-max \(.max / 1000)"'
 }
 
-# --- how fast dirty data goes back without a limit, and how many requests the disk has to choose from ---
-dirty
-start=${EPOCHREALTIME/./} before=$(queued)
-put 1 "$dir/writeback_running"
-within 300 clean || exit 1
-took=$((${EPOCHREALTIME/./} - start))
-echo "saw writeback-kib-per-s $((KEYS * 4 * 1000000 / took))"
-echo "saw writeback-depth $(bc <<<"scale=2; ($(queued) - $before) * 1000 / $took")"
+# throughput NAME: how fast dirty data goes back, and how many requests the disk has to choose from, on average
+throughput() {
+	local start before took
+	put 0 "$dir/writeback_running"
+	dirty
+	start=${EPOCHREALTIME/./} before=$(queued)
+	put 1 "$dir/writeback_running"
+	within 300 clean || exit 1
+	took=$((${EPOCHREALTIME/./} - start))
+	echo "saw $1-kib-per-s $((KEYS * 4 * 1000000 / took))"
+	echo "saw $1-depth $(bc <<<"scale=2; ($(queued) - $before) * 1000 / $took")"
+}
+
+# --- with a rate that is more than the disk can do, then without a limit ---
+put 1 "$dir/writeback_rate_update_seconds"
+put 16384 "$dir/writeback_rate_minimum"
+put 40 "$dir/writeback_percent"
+sleep 2
+throughput writeback-at-8-MiB
+put 0 "$dir/writeback_percent"
+throughput writeback-unlimited
 
 # --- a user's writes to what is cached: alone, while dirty data goes back, while gc is asked for again and again ---
 foreground idle-write --rw=randwrite --size=8M

@@ -59,7 +59,7 @@ def markdown(rows, data, boots, about):
         cells = [r["row"], r["unit"], number(r["floor"]), number(c["module"]), number(c["above"]), number(rust["module"])]
         cells += [number(rust["above"]), share(r["module_ratio"]), f"**{share(r['ratio'])}**", f"{r['boots']:.1f} %", again(r)]
         lines.append("| " + " | ".join(cells) + " |")
-    lines += reasons(rows) + floors(rows) + others(data) + targets(rows)
+    lines += reasons(rows) + floors(rows) + others(data) + targets(rows, data)
     return "\n".join(lines) + "\n"
 
 
@@ -98,21 +98,23 @@ def others(data):
     return lines
 
 
-def targets(rows):
-    ratios = {r["row"]: r["ratio"] for r in rows if "ratio" in r}
-    named = {n for _, names, _ in known.TARGETS[:-1] for n in names}
+def targets(rows, data):
+    """What is asked for, and whether it is so; rows that no target names shall not be above C."""
+    ratios = {r["row"]: r["ratio"] for r in rows + [{"row": d["name"], **d} for d in data] if "ratio" in r}
+    named = {n for _, names, _ in known.TARGETS for n in names}
     lines = ["", "| target | at most | measured | |", "|---|--:|---|---|"]
     for what, names, limit in known.TARGETS:
-        got = {n: ratios[n] for n in names if n in ratios and (n not in named or limit < 1 or len(names) < len(known.ROWS))}
-        if len(names) == len(known.ROWS):
-            got = {n: v for n, v in got.items() if v > limit}
-            seen = ", ".join(f"{n} {v:.2f}" for n, v in got.items()) or "none"
-        else:
-            seen = ", ".join(f"{n} {v:.2f}" for n, v in got.items())
-        if seen:
-            reached = all(v <= limit for v in got.values())
-            lines.append(f"| {what} | {limit:.2f} | {seen} | {'reached' if reached else '**not reached**'} |")
+        got = {n: ratios[n] for n in names if n in ratios}
+        if got:
+            lines.append(target(what, limit, got, "-"))
+    above = {n: v for n, v in ratios.items() if n in known.ROWS and n not in named and v > 1}
+    lines.append(target("any other row", 1.0, above, "none is above"))
     return lines
+
+
+def target(what, limit, got, nothing):
+    seen = ", ".join(f"{n} {v:.2f}" for n, v in got.items()) or nothing
+    return f"| {what} | {limit:.2f} | {seen} | {'reached' if all(v <= limit for v in got.values()) else '**not reached**'} |"
 
 
 def plot_data(rows):

@@ -135,7 +135,12 @@ fn journal(c: &mut Criterion) {
     let mut group = c.benchmark_group("journal entry");
     group.throughput(Throughput::Bytes(bytes as u64));
     group.bench_function("parse, 500 keys", |b| {
-        b.iter(|| parse_jset(crc64_be, &entry, MAGIC, entry.len()).unwrap().keys().count());
+        b.iter(|| {
+            parse_jset(crc64_be, &entry, MAGIC, entry.len())
+                .unwrap()
+                .keys()
+                .count()
+        });
     });
     group.finish();
 }
@@ -151,7 +156,11 @@ fn checksum(c: &mut Criterion) {
 fn controller(c: &mut Criterion) {
     for law in [Law::Pi, Law::Adaptive, Law::Latency] {
         let mut control = Control::default();
-        let mut input = Input { law, maximum: u32::MAX, ..Input::default() };
+        let mut input = Input {
+            law,
+            maximum: u32::MAX,
+            ..Input::default()
+        };
         input.pi.nbuckets = 8192;
         input.pi.bucket_sectors = BUCKET;
         input.pi.bdev_sectors = 1 << 21;
