@@ -143,8 +143,8 @@ row_over() {
 	say "row $turn $name $requests"
 }
 
-# work NAME UNITS COMMAND...: COMMAND is done in any case, and counted if the row is wanted. How long it took, in the guest's
-# time, is said as well.
+# work NAME UNITS COMMAND...: COMMAND is done in any case, and counted if the row is wanted, with what it leaves to do in the
+# next REST seconds. How long it took, in the guest's time, is said as well.
 work() {
 	local name=$1 units=$2 start
 	shift 2
@@ -156,6 +156,7 @@ work() {
 	start=${EPOCHREALTIME/./}
 	"$@"
 	start=$((${EPOCHREALTIME/./} - start))
+	[ -z "${REST:-}" ] || pause "$REST"
 	mark 2
 	say "row $turn $name $units"
 	# How long gc takes is not known here: it is waited for so and so long.
