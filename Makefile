@@ -9,15 +9,18 @@
 #   make soak     the long runs on that kernel: hundreds of detaches and set failures, ten minutes of everything at once
 #   make faults   the faults of the C driver, provoked with both drivers; makes the table in README.md
 #   make sim      the controller on simulated disks: figures and plots
-#   make bench    instructions per request beside those of the C driver (PROFILE=ROW: by function)
+#   make bench    instructions per request beside those of the C driver; makes the table in docs/bench.md (PROFILE=ROW: by function)
+#   make bench-latency   writeback and a user's latencies on the model of a slow disk, with both drivers; table in docs/bench.md
+#   make bench-core   times of src/core on this machine (criterion)
 #   make controller-guest   the controller in a guest, with default settings: ten minutes of its time with each law
 #   make check    the part without a guest: format, lints, house rules, host tests
 #   make lab-modules [KERNEL=7.3]   the module, built without a warning against a stock Debian kernel
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 KERNEL ?= 7.2
+comma := ,
 
-.PHONY: modules install clean check test debug-lane soak demo faults sim controller-guest bench lab-modules kdir
+.PHONY: modules install clean check test debug-lane soak demo faults sim controller-guest bench bench-latency bench-core lab-modules kdir
 
 modules clean:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $@
@@ -58,11 +61,20 @@ faults:
 sim:
 	scripts/sim
 
-# Instructions per request beside those of the C driver; PROFILE=ROW: where a row's instructions are. Files go to bench/.
+# Instructions per request beside those of the C driver, in three boots, 5 minutes each; table and picture go to docs/.
+# PROFILE=ROW: where a row's instructions are, from one boot. Files go to bench/.
 bench:
-	scripts/bench $(if $(PROFILE),--profile $(PROFILE))
+	scripts/bench $(if $(PROFILE),--profile $(PROFILE),--seeds 1$(comma)2$(comma)3 --docs)
 
-# The same in guests, C's driver and this one, compared with the simulation: figures, and plots in controller-guest/. Ten
+# Milliseconds instead of instructions: the guest's own, so that they are the same on every machine.
+bench-latency:
+	scripts/bench-latency
+
+# Times of this machine: to compare two states of src/core while nothing else runs.
+bench-core:
+	scripts/bench-core
+
+# The controller in guests, C's driver and this one, compared with the simulation: figures, and plots in controller-guest/. Ten
 # minutes.
 controller-guest:
 	CONTROLLER_OUT=$(CURDIR)/controller-guest scripts/run-tests -j1 -v controller_long

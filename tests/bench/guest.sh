@@ -11,18 +11,20 @@ mount -t tmpfs shm /dev/shm 2>/dev/null || { mkdir -p /dev/shm && mount -t tmpfs
 mkdir -p /tmp
 cd /tmp || exit
 . /bench/config # REQUESTS ROWS TURNS SYMBOLS
+enable -f /bin/mark.so mark
 . /bench/lib.sh
+. /bench/sets.sh
+. /bench/others.sh
+. /bench/work.sh
 . /bench/rows.sh
 
 for p in /sys/class/virtio-ports/*; do
 	[ "$(cat "$p/name")" = lab.out ] && port=/dev/${p##*/}
 done
 exec 3>"$port"
-insmod /modules/brd.ko rd_nr=2 rd_size=$((CACHE_MB * 1024))
-# A page of brd is allocated when it is first written: no row shall pay for that.
+echo 100000 >/proc/sys/vm/stat_interval
 clock "booted"
-dd if=/dev/zero of=$CACHE bs=1M count=$CACHE_MB oflag=direct 2>/dev/null
-dd if=/dev/zero of=$BACKING bs=1M count=$BACKING_MB oflag=direct 2>/dev/null
+make_disks
 clock "disks are filled"
 
 turn=0

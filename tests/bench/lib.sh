@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2034
-# Parts of the guest of scripts/bench: a measured fio job, and a device that comes and goes.
+# Parts of the guest of scripts/bench: what it says to the host, how it waits, and how a piece of work is counted.
 
-# The smaller the cache, the fewer buckets C keeps ready; writes that find none are not cached.
-CACHE_MB=1024 BACKING_MB=256
-CACHE=/dev/ram0
-BACKING=/dev/ram1
-SET=11111111-2222-3333-4444-555555555555
-BDEV=/sys/block/${BACKING#/dev/}/bcache
-CSET=/sys/fs/bcache/$SET
 turn=0
+# A pipe to which nobody writes: to wait for it costs no process.
+mkfifo /tmp/never
+exec 9<>/tmp/never
 
 # clock TEXT: how far the guest is, in its own seconds
 clock() {
@@ -28,14 +24,20 @@ die() {
 	sleep 60
 }
 
-# until_ok SECONDS COMMAND...
+# pause SECONDS
+pause() {
+	read -rt "$1" -u 9
+	return 0
+}
+
+# until_ok SECONDS COMMAND...: looks a hundred times per second. COMMAND should be a part of the shell: the wait is counted.
 until_ok() {
-	local n=$(($1 * 50))
+	local n=$(($1 * 100))
 	shift
 	until "$@" 2>/dev/null; do
 		n=$((n - 1))
 		[ $n -gt 0 ] || die "not in time: $*"
-		sleep 0.02
+		pause 0.01
 	done
 }
 
@@ -70,6 +72,8 @@ FIO=(
 	chrt -f 10 fio --minimal --ioengine=libaio --direct=1 --randseed=42 --allrandrepeat=1 --invalidate=0 --eta=never --gtod_reduce=1 --allow_file_create=0
 	--thinktime=1ms --thinktime_blocks=32
 )
+# What can be verified later says in each 4 KiB which 4 KiB it is, and its checksum.
+VERIFIABLE=(--verify=crc32c --verify_interval=4k --do_verify=0)
 
 # fill DEVICE OFFSET-MiB BLOCKS: writes each 4 KiB block once, in random order, without counting
 fill() {
@@ -81,15 +85,31 @@ fill() {
 	done
 }
 
+# fill_big DEVICE OFFSET-MiB MiB [RW]: the same in big requests, from the area's start to its end, once
+fill_big() {
+	"${FIO[@]}" --name=fill --filename="$1" --offset="${2}M" --size="${3}M" --bs="${5:-1M}" --rw="${4:-write}" >/tmp/fio.log || die "fill_big"
+}
+
+# verify DEVICE OFFSET-MiB BYTES: reads what was written VERIFIABLE
+verify() {
+	"${FIO[@]}" --name=verify --filename="$1" --offset="${2}M" --size="$3" --bs=64k --rw=read --verify=crc32c --verify_interval=4k \
+		--verify_fatal=1 >/tmp/fio.log 2>&1 || die "the data of $1 is not what was written: $(tail -n 3 /tmp/fio.log)"
+	clock "$3 bytes are what was written"
+}
+
+# settle: what an earlier row left to do in the background is not the next one's, nor is its share of the next gc.
+settle() {
+	[ ! -e $CSET/internal/trigger_gc ] || echo 1 >$CSET/internal/trigger_gc
+	sleep 2
+}
+
 # row NAME DEVICE OFFSET-MiB REQUESTS BS DEPTH RW [FIO-OPTION...]
 # A job of the same kind at the end of the device comes first, uncounted. Each block of the area is met once.
 row() {
 	local name=$1 device=$2 offset=$3 requests=$4 bs=$5 depth=$6 rw=$7
 	shift 7
 	wanted "$name" || return 0
-	# What an earlier row left to do in the background is not this one's, nor is its share of the next gc.
-	[ ! -e $CSET/internal/trigger_gc ] || echo 1 >$CSET/internal/trigger_gc
-	sleep 2
+	settle
 	"${FIO[@]}" --filename="$device" --bs="${bs}k" --iodepth="$depth" --rw="$rw" "$@" \
 		--name=warm --offset=$((BACKING_MB - 32))M --size=$((bs > 64 ? 16 : 1))M --number_ios=$((bs > 4 ? 16 : 200)) \
 		--name=run --stonewall --offset="${offset}M" --size=$((requests * bs))k \
@@ -97,37 +117,48 @@ row() {
 	say "row $turn $name $requests"
 }
 
-# open_backing: a new backing device, without a set
-open_backing() {
-	dd if=/dev/zero of=$BACKING bs=64k count=1 oflag=direct 2>/dev/null
-	dd if=/dev/zero of=$CACHE bs=1M count=1 oflag=direct 2>/dev/null
-	make-bcache -w 4k -B $BACKING >/tmp/make.log 2>&1 || die "make-bcache: $(cat /tmp/make.log)"
-	echo $BACKING >/sys/fs/bcache/register || die "register $BACKING"
-	until_ok 10 test -b /dev/bcache0
-	echo 0 >$BDEV/sequential_cutoff
+# row_of_two NAME DEVICE OFFSET-MiB REQUESTS RW: two jobs of half the requests each, in halves of the area, one at a time each.
+# The bracket is from the first one's start to the last one's end.
+row_of_two() {
+	local name=$1 device=$2 offset=$3 half=$(($4 / 2)) rw=$5
+	wanted "$name" || return 0
+	settle
+	"${FIO[@]}" --filename="$device" --bs=4k --iodepth=1 --rw="$rw" --numjobs=2 --size=$((half * 4))k --offset="${offset}M" \
+		--offset_increment=$((half * 4))k --exec_prerun="mark 1" --exec_postrun="mark 2" --name=run >/tmp/fio.log 2>&1 ||
+		die "fio $name: $(tail -n 3 /tmp/fio.log)"
+	say "row $turn $name $((half * 2))"
 }
 
-# attach_set: a new set for it, which decides nothing by the speed of its disks
-attach_set() {
-	make-bcache -w 4k -b 512k --cset-uuid $SET -C $CACHE >/tmp/make.log 2>&1 || die "make-bcache: $(cat /tmp/make.log)"
-	echo $CACHE >/sys/fs/bcache/register || die "register $CACHE"
-	until_ok 10 test -d $CSET
-	echo $SET >$BDEV/attach || die "attach"
-	until_ok 10 test -d $BDEV/cache
-	echo 0 >$CSET/congested_read_threshold_us
-	echo 0 >$CSET/congested_write_threshold_us
-	mode writethrough
+# row_over NAME DEVICE MiB REQUESTS [FIO-OPTION...]: 4 KiB reads and writes, 70 to 30, a few blocks of the area much more often
+# than the others; gc is asked for at their start
+row_over() {
+	local name=$1 device=$2 area=$3 requests=$4
+	shift 4
+	wanted "$name" || return 0
+	settle
+	[ ! -e $CSET/internal/trigger_gc ] || echo 1 >$CSET/internal/trigger_gc
+	"${FIO[@]}" --filename="$device" --bs=4k --iodepth=1 --rw=randrw --rwmixread=70 --random_distribution=zipf:1.1 --norandommap \
+		--size="${area}M" --number_ios="$requests" "$@" --exec_prerun="mark 1" --exec_postrun="mark 2" --name=run >/tmp/fio.log 2>&1 ||
+		die "fio $name: $(tail -n 3 /tmp/fio.log)"
+	say "row $turn $name $requests"
 }
 
-mode() {
-	echo "$1" >$BDEV/cache_mode || die "cache_mode $1"
-}
-
-# leave: stops everything and unloads the driver
-leave() {
-	[ ! -e $BDEV/stop ] || echo 1 >$BDEV/stop
-	until_ok 60 test ! -e $BDEV
-	[ ! -e $CSET/stop ] || echo 1 >$CSET/stop
-	until_ok 60 test ! -e $CSET
-	until_ok 60 rmmod bcache
+# work NAME UNITS COMMAND...: COMMAND is done in any case, and counted if the row is wanted, with what it leaves to do in the
+# next REST seconds. How long it took, in the guest's time, is said as well.
+work() {
+	local name=$1 units=$2 start
+	shift 2
+	if ! wanted "$name"; then
+		"$@"
+		return
+	fi
+	mark 1
+	start=${EPOCHREALTIME/./}
+	"$@"
+	start=$((${EPOCHREALTIME/./} - start))
+	[ -z "${REST:-}" ] || pause "$REST"
+	mark 2
+	say "row $turn $name $units"
+	# How long gc takes is not known here: it is waited for so and so long.
+	[ "$name" = gc ] || say "data $turn us-$name $start"
 }

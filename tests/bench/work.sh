@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# Rows that are no requests, or that need a set of their own. Each function begins and ends without a device.
+
+# What two seconds of nothing cost: a part of the row of gc.
+idle_row() {
+	work raw-idle 1 pause 2
+}
+
+# read_sysfs ROUNDS FILE...
+read_sysfs() {
+	local n=$1 f lines
+	shift
+	while [ "$n" -gt 0 ]; do
+		for f; do mapfile -t lines <"$f"; done
+		n=$((n - 1))
+	done
+}
+
+# sysfs_rows: with a device that is attached
+sysfs_rows() {
+	work sysfs-read 1000 read_sysfs 125 $BDEV/{state,dirty_data,cache_mode,writeback_rate_debug,stats_total/cache_hits} \
+		$CSET/{cache_available_percent,btree_cache_size,stats_total/cache_hit_ratio}
+	work sysfs-priority 20 read_sysfs 20 $CSET/cache0/priority_stats
+}
+
+gc_once() {
+	echo 1 >$CSET/internal/trigger_gc
+	pause 2
+}
+
+# free_kib: memory that is free, with what the allocator keeps at hand for the processor. Caches of the kernel are small here:
+# there is no file system but in memory.
+free_kib() {
+	local key value _ kib=0
+	while read -r key value _; do
+		[ "$key" != MemFree: ] || kib=$((kib + value))
+	done </proc/meminfo
+	while read -r key value _; do
+		[ "$key" != count: ] || kib=$((kib + value * 4))
+	done </proc/zoneinfo
+	echo $kib
+}
+
+# Small nodes of the index (16 KiB, 550 keys when half full): they split while N keys come.
+split_rows() {
+	any_wanted split-write-1 recover || return 0
+	open_backing
+	attach_set $SMALL 16k
+	mode writeback
+	echo 0 >$BDEV/writeback_running
+	if wanted split-write-1; then
+		row split-write-1 $DEV $A "$N" 4 1 randwrite "${VERIFIABLE[@]}"
+	else
+		fill_big $DEV $A $((N / 256)) randwrite 4k
+	fi
+	sleep 2
+	# As of a machine that dies here: keys are in the journal, and not yet all in the index.
+	dd if=$SMALL of=$COPY bs=1M oflag=direct 2>/dev/null
+	stop_all
+	sleep 1
+	REST=1 work recover "$N" register_set $COPY
+	register_backing
+	! wanted split-write-1 || verify $DEV $A $((N * 4096))
+	stop_all
+	sleep 1
+}
+
+# An index of 16384 dirty keys in some 60 nodes of 16 KiB, in a cache of 65536 buckets. A key takes the same memory whatever
+# the size of its extent: what these have taken is said for a GiB of 4 KiB and of 64 KiB.
+KEYS=16384
+index_rows() {
+	local before taken
+	any_wanted gc stop register attach-recount kib-per-gib-4k kib-per-gib-64k || return 0
+	open_backing
+	before=$(free_kib)
+	attach_set $CACHE 16k
+	sleep 2
+	say "data $turn kib-set-without-keys $((before - $(free_kib)))"
+	mode writeback
+	echo 0 >$BDEV/writeback_running
+	before=$(free_kib)
+	fill_big $DEV 0 $((KEYS / 64))
+	sleep 2
+	taken=$((before - $(free_kib)))
+	say "data $turn kib-per-gib-4k $((taken * 262144 / KEYS))"
+	say "data $turn kib-per-gib-64k $((taken * 16384 / KEYS))"
+	work gc $KEYS gc_once
+	work stop 1 stop_all
+	sleep 1
+	# The threads of the set make their first buckets ready: all of that is the registration's.
+	REST=1 work register $KEYS register_set $CACHE
+	REST=1 work attach-recount $KEYS register_backing
+	stop_all
+	sleep 1
+}
+
+# A full cache, and an area that is twice as large.
+mixed_row() {
+	wanted mixed || return 0
+	open_backing
+	attach_set $SMALL 64k
+	mode writeback
+	fill_big $DEV 0 192
+	row_over mixed $DEV 192 "$N"
+	stop_all
+	sleep 1
+}
+
+# A full cache of many small buckets, each written request takes another one.
+invalidate_row() {
+	wanted reuse-write-8k || return 0
+	open_backing
+	attach_set $SMALL 8k 512
+	fill_big $DEV 0 128
+	row reuse-write-8k $DEV $B "$N" 8 1 randwrite
+	stop_all
+	sleep 1
+}
