@@ -65,9 +65,11 @@ use bcache_core::{
     num::{
         usize_from_u32,
         BucketNr, //
-    }, //
+    },
+    sync::Word, //
 };
 use bcache_kernel::{
+    atomic::KWord,
     kthread::Thread,
     time, //
 };
@@ -78,7 +80,8 @@ use kernel::{
     prelude::*,
     sync::{
         Arc,
-        Mutex, //
+        Mutex,
+        MutexGuard, //
     }, //
 };
 use pin::{
@@ -91,6 +94,9 @@ use pin::{
 pub(crate) struct Journal {
     #[pin]
     state: Mutex<State>,
+    /// The newest entry on the device, for those who have no lock. Changed before [`CacheSet::end_durable`] looks who waits
+    /// for it.
+    durable: KWord,
     signal: Arc<Signal>,
     #[pin]
     thread: Mutex<Option<Thread>>,
@@ -102,6 +108,7 @@ impl Journal {
         let geo = *geo;
         try_pin_init!(Self {
             state <- new_mutex!(State::new(&geo)?, "Journal::state"),
+            durable: KWord::new(0),
             signal: Arc::pin_init(Signal::new(), GFP_KERNEL)?,
             thread <- new_mutex!(None, "Journal::thread"),
         }? Error)
@@ -137,6 +144,7 @@ impl Journal {
         let mut st = self.state.lock();
         st.seq = next;
         st.durable = next.wrapping_sub(1);
+        self.durable.swap(st.durable);
         st.durable_last = first;
         st.ring = Some(ring);
         Ok(())
@@ -218,9 +226,23 @@ impl Journal {
     }
 
     /// Sees to it that the entry `seq`, all before it, and all data with them become durable soon. Gives the entry to wait
-    /// for; `None` if they are durable. Not with a leaf lock held.
+    /// for; `None` if they are durable. May sleep; not with a leaf lock held.
     pub(crate) fn start_flush(&self, seq: u64) -> Option<u64> {
-        let mut st = self.state.lock();
+        self.flush_from(self.state.lock(), seq)
+    }
+
+    /// As [`Journal::start_flush`]. Any task with interrupts on.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` if somebody has the journal's lock.
+    pub(crate) fn try_start_flush(&self, seq: u64) -> Result<Option<u64>> {
+        let st = self.state.try_lock().ok_or(EAGAIN)?;
+        Ok(self.flush_from(st, seq))
+    }
+
+    /// What both do.
+    fn flush_from(&self, mut st: MutexGuard<'_, State>, seq: u64) -> Option<u64> {
         let mut target = seq.min(st.seq);
         if target == st.seq {
             if st.is_empty() {
@@ -253,9 +275,9 @@ impl Journal {
         self.state.lock().durable_last
     }
 
-    /// The newest entry that is durable.
+    /// The newest entry that is durable. Any context.
     pub(crate) fn durable(&self) -> u64 {
-        self.state.lock().durable
+        self.durable.load()
     }
 
     fn wait_durable(&self, c: &CacheSet, seq: u64) -> Result {

@@ -13,7 +13,8 @@ use super::entry::{
 use crate::cache_set::CacheSet;
 use bcache_core::{
     geometry::MAX_JSET_BYTES,
-    ondisk::jset::encode_jset, //
+    ondisk::jset::encode_jset,
+    sync::Word, //
 };
 use bcache_kernel::{
     block::Opf,
@@ -147,6 +148,7 @@ impl Writer {
             .meta_write(job.sector, &self.buf, 0..job.bytes, opf)?;
         let j = &self.c.journal;
         j.state.lock().written(&job.fields);
+        j.durable.swap(job.fields.seq);
         j.signal.progress.wake_all();
         self.c.end_durable();
         Ok(())

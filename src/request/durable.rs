@@ -24,7 +24,7 @@ pub(super) trait Durably: JobRun + Sync {
     /// The entry that it waits for.
     fn seq(&self) -> u64;
 
-    /// The entry is durable, or never will be. Any context that may sleep for locks.
+    /// The entry is durable, or never will be. Any context.
     fn durable(req: Shared<Self>, status: Status);
 }
 
@@ -54,7 +54,7 @@ impl Durable {
 
 impl CacheSet {
     /// Lets `req` have its turn when its entry, which [`Journal::start_flush`](crate::journal::Journal::start_flush) gave,
-    /// is durable. The caller keeps a reference of its own, and with it the set. May sleep for locks.
+    /// is durable. The caller keeps a reference of its own, and with it the set. Any context.
     pub(super) fn when_durable<T: Durably>(&self, list: &Parked<T>, req: &Shared<T>) {
         list.put(req.clone());
         // The entry may have become durable, or the set have died, before the request was in the list.
@@ -63,7 +63,7 @@ impl CacheSet {
         }
     }
 
-    /// Ends those whose entry is durable; all if the set is dead. May sleep for locks.
+    /// Ends those whose entry is durable; all if the set is dead. Any context.
     pub(crate) fn end_durable(&self) {
         loop {
             let dead = self.io_disabled();

@@ -96,7 +96,11 @@ pub(super) fn insert_now(mut job: Job<WriteReq>) -> Result<(), Job<WriteReq>> {
         return Ok(());
     }
     drop(pin);
-    finish(job);
+    if job.flush {
+        flush_now(job);
+    } else {
+        finish(job);
+    }
     Ok(())
 }
 
@@ -108,7 +112,7 @@ fn journal_now(req: &WriteReq) -> Option<(JournalPin, Keys<ROUND>)> {
         Way::Through => req.error.is_ok() && req.cache.is_ok(),
         Way::Bypass => true,
     };
-    if !ready || req.flush || !task::may_try_locks() {
+    if !ready || !task::may_try_locks() {
         return None;
     }
     let mut keys = Keys::new();
@@ -171,15 +175,17 @@ impl Batch {
     }
 
     /// Journal, then index, then on with each.
-    fn put(mut self) {
+    fn put(&mut self) {
         let Some(pin) = self.journal() else { return };
-        for slot in &mut self.members {
+        let members = self.members.iter_mut().take(self.len);
+        for slot in members {
             let Some(member) = slot.take() else { break };
             *slot = member.put(&self.keys, &pin);
         }
         // Nothing of the set is used any more after the last write is done.
         drop(pin);
-        for member in self.members.into_iter().flatten() {
+        let members = self.members.iter_mut().take(self.len);
+        for member in members.filter_map(Option::take) {
             done(member.job, member.up_to);
         }
     }
@@ -300,11 +306,26 @@ fn push_erasing<const N: usize>(req: &WriteReq, keys: &mut Keys<N>) -> u32 {
 }
 
 /// Ends a write when the journal is durable with its keys. Worker.
-fn flush(mut job: Job<WriteReq>) {
-    match job.stay.att.set.journal.start_flush(job.seq) {
-        Some(seq) => job.seq = seq,
-        None => return finish(job),
+pub(super) fn flush(job: Job<WriteReq>) {
+    let entry = job.stay.att.set.journal.start_flush(job.seq);
+    when_written(job, entry);
+}
+
+/// As [`flush`], where nothing may be waited for: a worker does it if the journal is busy.
+fn flush_now(mut job: Job<WriteReq>) {
+    match job.stay.att.set.journal.try_start_flush(job.seq) {
+        Ok(entry) => when_written(job, entry),
+        Err(_) => {
+            job.next = Next::Flush;
+            job.queue();
+        }
     }
+}
+
+/// Ends a write when the entry is durable; now if there is none to wait for.
+fn when_written(mut job: Job<WriteReq>, entry: Option<u64>) {
+    let Some(seq) = entry else { return finish(job) };
+    job.seq = seq;
     let req = job.share();
     let set = &req.stay.att.set;
     set.when_durable(set.durable.writes(), &req);

@@ -68,6 +68,8 @@ pub(super) enum Next {
     MarkDirty,
     /// Put into the index what is left of the round.
     Index,
+    /// All is in the index: make it durable.
+    Flush,
 }
 
 /// A piece of a write that has its place in the cache.
@@ -208,6 +210,7 @@ impl JobRun for WriteReq {
             Next::Send => send(job, true),
             Next::MarkDirty => insert::mark_dirty(job),
             Next::Index => insert::insert_rest(job),
+            Next::Flush => insert::flush(job),
         }
     }
 }
