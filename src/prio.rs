@@ -127,10 +127,9 @@ impl CacheSet {
     fn prio_entries(&self, i: usize) -> impl Iterator<Item = PrioEntry> + '_ {
         let per = usize_from_u32(self.geo.prios_per_bucket());
         let start = i.saturating_mul(per);
-        (0..self.geo.nbuckets()).skip(start).take(per).map(|b| {
-            let (prio, gen) = self.buckets.prio_gen(BucketNr(b));
-            PrioEntry::new(prio, gen)
-        })
+        let numbers = start..start.saturating_add(per);
+        let entries = self.buckets.prio_gens(numbers);
+        entries.map(|(prio, gen)| PrioEntry::new(prio, gen))
     }
 
     /// The new buckets count now: notes them and frees the old ones.

@@ -38,6 +38,7 @@ use bcache_kernel::atomic::{
     Atomic,
     Relaxed, //
 };
+use core::ops::Range;
 use kernel::{
     alloc::KVVec,
     prelude::*,
@@ -166,10 +167,15 @@ impl BucketTable {
         self.state(b).prio(self.0.now())
     }
 
-    /// Priority and generation.
-    pub(crate) fn prio_gen(&self, b: BucketNr) -> (u16, u8) {
-        let s = self.state(b);
-        (s.prio(self.0.now()), s.gen())
+    /// Priorities and generations of the buckets with these numbers, as far as there are such.
+    pub(crate) fn prio_gens(&self, numbers: Range<usize>) -> impl Iterator<Item = (u16, u8)> + '_ {
+        let (now, states) = (self.0.now(), &self.0.states);
+        let end = numbers.end.min(states.len());
+        let states = states.get(numbers.start..end).unwrap_or(&[]);
+        states.iter().map(move |cell| {
+            let s = cell.get();
+            (s.prio(now), s.gen())
+        })
     }
 
     /// Whether somebody pins the bucket.
