@@ -65,8 +65,8 @@ ROWS = {
     "reuse-write-8k": Row(REQUEST, "raw-write-8k", 2, ROUNDS),
     "gc": Row("key", "raw-idle", 2, ONCE),
     "stop": Row("set", None, 8, ONCE),
-    "register": Row("key", None, 3, ONCE),
-    "attach-recount": Row("key", None, 8, ONCE),
+    "register": Row("key", None, 1, ONCE),
+    "attach-recount": Row("key", None, 2, ONCE),
 }
 
 # Figures that are not counted instructions but said by the guest; they can be named like rows.

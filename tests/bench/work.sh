@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154
 # Rows that are no requests, or that need a set of their own. Each function begins and ends without a device.
 
 # What two seconds of nothing cost: a part of the row of gc.

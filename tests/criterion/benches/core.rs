@@ -54,7 +54,13 @@ fn scrambled(i: u64) -> u64 {
 /// An extent of 4 KiB at a place out of twice as many as there are keys.
 fn key(i: u64) -> Key {
     let place = scrambled(i) % (2 * KEYS);
-    Key::extent(0, place * 16, 8, true, Some(Ptr::new(0, 8192 + i * 8, 1)))
+    Key::extent(
+        0,
+        place * 16,
+        8,
+        true,
+        Some(Ptr::new(0, 32768 + i % KEYS * 8, 1)),
+    )
 }
 
 fn filled() -> KeyMap<VecChunks> {
