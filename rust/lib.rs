@@ -38,6 +38,7 @@ pub mod task;
 pub mod time;
 pub mod wait;
 pub mod workqueue;
+pub mod zeroed;
 
 pub use log::panic_machine;
 

@@ -10,7 +10,8 @@ use bcache_core::journal::pins::{
 };
 use bcache_kernel::{
     atomic::KWord,
-    wait::WaitQueue, //
+    wait::WaitQueue,
+    zeroed, //
 };
 use kernel::{
     alloc::KVVec,
@@ -51,10 +52,7 @@ pub(super) struct PinRing {
 impl PinRing {
     /// A ring whose one entry is `first`, pinned once.
     pub(super) fn new(first: u64, signal: Arc<Signal>) -> Result<Self> {
-        let mut slots = KVVec::with_capacity(MAX_ENTRIES, GFP_KERNEL)?;
-        for _ in 0..MAX_ENTRIES {
-            slots.push(KWord::new(0), GFP_KERNEL)?;
-        }
+        let slots = zeroed::table(MAX_ENTRIES)?;
         let pins = Pins::new(slots, KWord::new(0), KWord::new(0), first).ok_or(EINVAL)?;
         Ok(Self { pins, signal })
     }

@@ -11,7 +11,8 @@ use bcache_kernel::{
         Atomic,
         Relaxed, //
     },
-    block::Bdev, //
+    block::Bdev,
+    zeroed, //
 };
 use kernel::{alloc::KVVec, prelude::*};
 
@@ -37,13 +38,9 @@ impl DirtyMap {
             EINVAL
         })?;
         let len = usize::try_from(stripes.count()).map_err(|_| EINVAL)?;
-        let mut counts = KVVec::with_capacity(len, GFP_KERNEL)?;
-        for _ in 0..len {
-            counts.push(Atomic::new(0), GFP_KERNEL)?;
-        }
         Ok(Self {
             stripes,
-            counts,
+            counts: zeroed::table(len)?,
             total: Atomic::new(0),
         })
     }
