@@ -55,6 +55,7 @@ impl Worker {
     /// Those with the smallest product of age and live data.
     fn invalidate_lru(&mut self) {
         let c = self.c.clone();
+        c.file_all_if_due();
         let mut search = c.alloc.lists.lock().search();
         loop {
             let mut lists = c.alloc.lists.lock();

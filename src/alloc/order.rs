@@ -2,7 +2,8 @@
 
 //! The order in which buckets lose their content, kept up to date.
 //!
-//! C has none: see `bcache_core::alloc::search`. Who files a shelf: the end of each gc, all of them;
+//! C has none: see `bcache_core::alloc::search`. Who files a shelf: the end of each gc, and a search
+//! when there was none for long, all of them;
 //! [`CacheSet::bucket_alloc`](crate::cache_set::CacheSet::bucket_alloc) and `bucket_free`, that of their
 //! bucket; and a search, those that it looks at. So a bucket that can be reused is on a filed
 //! shelf, with one exception: what was pinned when a search looked at it may come last until the
@@ -71,7 +72,12 @@ impl Order {
         })
     }
 
-    /// The marks are complete: from now on keys count from here. The caller files all shelves next.
+    /// Whether keys have counted from the same time for too long: they tell buckets apart by steps of that time.
+    pub(super) fn is_old(&self, buckets: &BucketTable) -> bool {
+        self.scale.is_old(buckets.rounds())
+    }
+
+    /// From now on keys count from here. The caller files all shelves next.
     pub(super) fn begin(&mut self, min_prio: u16, buckets: &BucketTable) {
         self.scale = Scale::new(min_prio, buckets.rounds());
     }

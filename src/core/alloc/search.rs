@@ -268,13 +268,17 @@ mod tests {
         fn gc(&mut self) {
             let d = &mut self.device;
             let prios = (d.first..d.buckets.len() as u32).map(|b| d.prio(b));
-            d.scale = Scale::new(prios.filter(|p| *p != 0).min().unwrap_or(0), d.rounds);
+            d.scale = Scale::new(prios.fold(INITIAL_PRIO, Scale::lowest), d.rounds);
             for s in self.shelves.all() {
                 file_anew(&mut self.shelves, s, &mut self.device);
             }
         }
 
         fn search(&mut self, wanted: usize) -> Vec<(u32, u64)> {
+            if self.device.scale.is_old(self.device.rounds) {
+                // A new scale, as at the end of a gc.
+                self.gc();
+            }
             self.device.wanted = wanted;
             self.device.looks = 0;
             let mut search = Search::new(&self.shelves);
@@ -390,6 +394,33 @@ mod tests {
             assert_eq!(got.len(), (n - clean) as usize);
             for (b, _) in got {
                 m.fill(b, 8);
+            }
+        }
+    }
+
+    /// Buckets are hit all the time, and gc does not run: what was used lately is still told from what was not.
+    #[test]
+    fn without_gc() {
+        let (first, n) = (1, 400);
+        let mut m = Model::new(first, n);
+        let mut seed = 9;
+        for b in first..n {
+            m.fill(b, 64);
+        }
+        m.gc();
+        for _ in 0..4 {
+            m.device.rounds += 70_000;
+            for b in first..n {
+                m.device.buckets[b as usize].used = m.device.rounds - random(&mut seed, 30_000);
+            }
+            let got = m.search(100);
+            assert_eq!(got.len(), 100);
+            let taken = got.iter().map(|(_, key)| *key).max().unwrap();
+            let left = m.device.sorted()[0].0;
+            // The sectors, and rounds: a sixth of a life.
+            assert!(taken - left.min(taken) < 64 * 5632);
+            for (b, _) in got {
+                m.fill(b, 64);
             }
         }
     }
