@@ -73,7 +73,13 @@ impl CacheSet {
         if !self.gc_mark_valid() {
             return;
         }
-        self.each_bucket_locked(|b| self.buckets.gc_note(b));
+        self.each_bucket_locked(|b| {
+            // What is empty goes first while gc runs, too: then only its priority tells.
+            if self.buckets.can_invalidate(b, true) && self.buckets.sectors_used(b) == 0 {
+                self.buckets.set_prio(b, 0);
+            }
+            self.buckets.gc_note(b);
+        });
         let mut lists = self.alloc.lists.lock();
         lists.marks_valid = false;
         self.alloc.marks_valid.clear();

@@ -111,16 +111,14 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    /// While gc runs nobody knows how much is in a bucket: then those that were not used since the
-    /// last one go in the order that was right at its end, and of the others the oldest first.
+    /// While gc runs nobody knows how much is in a bucket: then the oldest go first. A shelf that was filed by more than that
+    /// is looked at once, and filed anew.
     fn class(&self, prio: u16, sectors: u32) -> Class {
         let rounds = self.buckets.rounds();
         if self.marks_valid {
             self.scale.class(prio, rounds, sectors)
-        } else if self.scale.used_since(prio, rounds) {
-            self.scale.class(prio, rounds, self.bucket_sectors)
         } else {
-            Class::FIRST
+            self.scale.class_in_gc(prio, rounds, self.bucket_sectors)
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use super::prio::{
     lru_key,
+    BTREE_PRIO,
     INITIAL_PRIO, //
 };
 use crate::num::low_u16;
@@ -110,9 +111,14 @@ impl Scale {
         Class::of(self.key(prio, rounds, sectors_used))
     }
 
-    /// Whether the bucket was used since the period began.
-    pub fn used_since(&self, prio: u16, rounds: u32) -> bool {
-        self.at_begin(prio, rounds) >= u32::from(INITIAL_PRIO)
+    /// The class of a bucket that can be reused while nobody knows how much is in it, for which `bucket_sectors` stand in:
+    /// then only recency counts. What has no priority, or still that of a node that is gone, is empty, or older than all
+    /// others.
+    pub fn class_in_gc(&self, prio: u16, rounds: u32, bucket_sectors: u32) -> Class {
+        match prio {
+            0 | BTREE_PRIO => Class::FIRST,
+            _ => self.class(prio, rounds, bucket_sectors),
+        }
     }
 }
 
@@ -156,10 +162,21 @@ mod tests {
             assert_eq!(then, scale.key(prio - age, rounds(age.into()), 77));
             assert_eq!(then, lru_key(prio.into(), 20_000, 77));
         }
-        assert!(scale.used_since(INITIAL_PRIO, rounds(0)));
-        assert!(scale.used_since(INITIAL_PRIO - 3, rounds(3)));
-        assert!(!scale.used_since(INITIAL_PRIO - 4, rounds(3)));
-        assert!(!scale.used_since(0, rounds(40_000)));
+    }
+
+    #[test]
+    fn by_recency_in_gc() {
+        let scale = Scale::new(500, 7);
+        let class = |prio| scale.class_in_gc(prio, 1007, 1024);
+        // A bucket whose node is gone is worth as little as one that was never used.
+        for empty in [0, BTREE_PRIO] {
+            assert_eq!(class(empty), Class::FIRST);
+        }
+        // All of them were used before the scale was made.
+        let prios = [1, 7000, 15_000, 23_000, 31_000];
+        for pair in prios.windows(2) {
+            assert!(Class::FIRST < class(pair[0]) && class(pair[0]) < class(pair[1]));
+        }
     }
 
     /// As long as a scale is not old it tells a bucket from one that was used a quarter of a life later; without an end to

@@ -186,6 +186,7 @@ mod tests {
         first: u32,
         rounds: u32,
         scale: Scale,
+        marks_valid: bool,
         buckets: Vec<Bucket>,
         wanted: usize,
         taken: Vec<(u32, u64)>,
@@ -220,7 +221,11 @@ mod tests {
             match self.buckets[b.index()].now {
                 Use::Kept => Look::Kept,
                 Use::Pinned => Look::Claimed,
-                Use::Clean => Look::Reusable(Class::of(self.key(b.0))),
+                Use::Clean if self.marks_valid => Look::Reusable(Class::of(self.key(b.0))),
+                Use::Clean => {
+                    let prio = self.prio(b.0);
+                    Look::Reusable(self.scale.class_in_gc(prio, self.rounds, 64))
+                }
             }
         }
 
@@ -254,6 +259,7 @@ mod tests {
                     first,
                     rounds: 40_000,
                     scale: Scale::new(u16::MAX, 40_000),
+                    marks_valid: true,
                     buckets: vec![bucket; n as usize],
                     wanted: 0,
                     taken: vec![],
@@ -423,6 +429,28 @@ mod tests {
                 m.fill(b, 64);
             }
         }
+    }
+
+    /// While gc runs a cold bucket loses its content, and its warmer neighbours do not.
+    #[test]
+    fn alone_in_gc() {
+        let n = 40 * SHELF;
+        let mut m = Model::new(0, n);
+        let cold = |b: u32| b % SHELF == 5;
+        for b in 0..n {
+            m.device.buckets[b as usize].used = if cold(b) { 10_000 } else { 30_000 };
+            // Little data makes a bucket no better: this is forgotten.
+            m.device.buckets[b as usize].sectors = if cold(b) { 64 } else { 1 };
+        }
+        m.gc();
+        m.device.marks_valid = false;
+        m.device.rounds += 100;
+        let mut got = m.search(30);
+        // A shelf is looked at once more when what was known of it is forgotten.
+        assert!(m.device.looks <= 2 * n as usize);
+        got.append(&mut m.search(10));
+        assert!(got.len() == 40 && got.iter().all(|(b, _)| cold(*b)));
+        assert_eq!(m.search(3).len(), 3);
     }
 
     /// Nothing to be had: a search ends, and soon.
