@@ -111,7 +111,21 @@ impl Worker {
             let off = low_u32(random::u64()).checked_rem(span).unwrap_or(0);
             self.take_if_possible(BucketNr(first.saturating_add(off)));
         }
+        let by_chance = self.inc.len();
         self.invalidate_lru();
+        // Those put themselves in front. Best ones last (see `View::take`): what chance found becomes priorities.
+        for _ in by_chance..self.inc.len() {
+            self.first_to_last();
+        }
+    }
+
+    /// The bucket that would be handed out next is the last one now.
+    fn first_to_last(&mut self) {
+        let Some(nr) = self.inc.pop() else { return };
+        if self.inc.push(nr).is_err() {
+            // Not reached: it had room.
+            self.c.buckets.unpin(BucketNr(nr));
+        }
     }
 
     /// Looks without the lock first.
