@@ -40,8 +40,8 @@ impl Worker {
 
     /// Invalidates one bucket if that is allowed.
     fn take(&mut self, nr: BucketNr) {
-        let lists = self.c.alloc.lists.lock();
-        let pin = self.c.buckets.invalidate(nr, lists.marks_valid);
+        let mut lists = self.c.alloc.lists.lock();
+        let pin = lists.invalidate(nr, &self.c.buckets);
         drop(lists);
         let Some(pin) = pin else { return };
         let nr = pin.into_nr();

@@ -14,7 +14,9 @@ use super::lists::{
     Ring, //
 };
 use crate::buckets::{
+    BucketPin,
     BucketTable,
+    Mark,
     Reuse, //
 };
 use bcache_core::{
@@ -121,6 +123,19 @@ impl View<'_> {
             self.scale.class_in_gc(prio, rounds, self.bucket_sectors)
         }
     }
+
+    /// Takes the bucket away from its content, if that is allowed.
+    ///
+    /// While gc runs its mark may have been forgotten. It must not be taken for empty then (see `lend_empty_to_prio`), as
+    /// durable keys can lead to it. gc leaves a pinned bucket alone, and the keys that it finds are stale by now.
+    fn invalidate(&self, b: BucketNr) -> Option<BucketPin> {
+        let pin = self.buckets.invalidate(b, self.marks_valid)?;
+        if !self.marks_valid {
+            self.buckets
+                .set_mark(b, Mark::Reclaimable, self.bucket_sectors);
+        }
+        Some(pin)
+    }
 }
 
 impl Table for View<'_> {
@@ -135,14 +150,15 @@ impl Table for View<'_> {
     /// The best ones last, since the first ones become priorities: these are soon free, hence best,
     /// again, and if one bucket went round like that its generation would wrap.
     fn take(&mut self, b: BucketNr) -> Took {
-        let Some(inc) = self.inc.as_mut().filter(|inc| !inc.is_full()) else {
+        if self.inc.as_ref().is_none_or(|inc| inc.is_full()) {
             return Took::Full;
-        };
-        let Some(pin) = self.buckets.invalidate(b, self.marks_valid) else {
+        }
+        let Some(pin) = self.invalidate(b) else {
             return Took::Refused;
         };
         let nr = pin.into_nr();
-        if inc.push_front(nr.0).is_err() {
+        let inc = self.inc.as_mut();
+        if inc.is_none_or(|inc| inc.push_front(nr.0).is_err()) {
             // Not reached: there was room. The bucket is lost to the cache until the next gc at worst.
             self.buckets.unpin(nr);
         }
@@ -165,6 +181,12 @@ impl Lists {
             inc,
         };
         (&mut self.order, view)
+    }
+
+    /// Takes the bucket away from its content, if that is allowed: next generation, young, one pin for the new owner.
+    pub(super) fn invalidate(&mut self, b: BucketNr, buckets: &BucketTable) -> Option<BucketPin> {
+        let (_, view) = self.view(buckets, None);
+        view.invalidate(b)
     }
 
     /// Looks at the buckets of a shelf and files it.
