@@ -90,9 +90,11 @@ impl CacheSet {
     /// The walk is over: marks what no key leads to (uuids, priorities, journal), counts and lets
     /// the allocator use the marks. May sleep.
     ///
-    /// The walk has written each leaf, so that no entry of the journal from before it is needed. The
-    /// next one says so durably: keys that were written back or moved since, which is in no
-    /// journal, must not come back in a replay after their buckets were reused. (C forgets this.)
+    /// The walk has written each leaf, so that of the journal from before it only those entries are
+    /// needed that inserts still pin. The next one says so durably: keys that were written back or
+    /// moved since, which is in no journal, must not come back in a replay after their buckets were
+    /// reused. (C forgets this.) Those in a pinned entry can: what was written back is then stale,
+    /// and its data on the backing device; buckets of moved dirty data wait longer, see `moved`.
     pub(crate) fn gc_marks_finish(&self) {
         if self.journal.meta(self, true).is_err() {
             // The set is dead.

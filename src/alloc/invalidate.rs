@@ -46,8 +46,7 @@ impl Worker {
         let Some(pin) = pin else { return };
         let nr = pin.into_nr();
         if self.inc.push(nr.0).is_err() {
-            // Not reached: callers look first. The bucket is lost to the cache until the next start
-            // at worst.
+            // Not reached: callers look first. The bucket is lost to the cache until the next gc at worst.
             self.c.buckets.unpin(nr);
         }
     }

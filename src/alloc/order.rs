@@ -6,8 +6,14 @@
 //! when there was none for long, all of them;
 //! [`CacheSet::bucket_alloc`](crate::cache_set::CacheSet::bucket_alloc) and `bucket_free`, that of their
 //! bucket; and a search, those that it looks at. So a bucket that can be reused is on a filed
-//! shelf, with one exception: what was pinned when a search looked at it may come last until the
-//! next gc.
+//! shelf, and not under a worse class than its own. Exceptions, which come late or last until the next
+//! gc ends:
+//!
+//! - what was pinned when its shelf was looked at, by a search or by the end of a gc: the shelf is filed
+//!   by its other buckets, or waits behind all others;
+//! - what had used up its generations: gc allows it more as it begins (`gc_note`), and files it as it
+//!   ends;
+//! - what became so old that its priority is 0 (see `Scale::key`): until there is a new scale.
 
 use super::lists::{
     Lists,
