@@ -29,9 +29,12 @@ use crate::{
     cache_set::CacheSet, //
 };
 use bcache_core::{
-    alloc::prio::{
-        BTREE_PRIO,
-        INITIAL_PRIO, //
+    alloc::{
+        class::Scale,
+        prio::{
+            BTREE_PRIO,
+            INITIAL_PRIO, //
+        }, //
     },
     key::{
         Key,
@@ -70,7 +73,13 @@ impl CacheSet {
         if !self.gc_mark_valid() {
             return;
         }
-        self.each_bucket_locked(|b| self.buckets.gc_note(b));
+        self.each_bucket_locked(|b| {
+            // What is empty goes first while gc runs, too: then only its priority tells.
+            if self.buckets.can_invalidate(b, true) && self.buckets.sectors_used(b) == 0 {
+                self.buckets.set_prio(b, 0);
+            }
+            self.buckets.gc_note(b);
+        });
         let mut lists = self.alloc.lists.lock();
         lists.marks_valid = false;
         self.alloc.marks_valid.clear();
@@ -81,9 +90,11 @@ impl CacheSet {
     /// The walk is over: marks what no key leads to (uuids, priorities, journal), counts and lets
     /// the allocator use the marks. May sleep.
     ///
-    /// The walk has written each leaf, so that no entry of the journal from before it is needed. The
-    /// next one says so durably: keys that were written back or moved since, which is in no
-    /// journal, must not come back in a replay after their buckets were reused. (C forgets this.)
+    /// The walk has written each leaf, so that of the journal from before it only those entries are
+    /// needed that inserts still pin. The next one says so durably: keys that were written back or
+    /// moved since, which is in no journal, must not come back in a replay after their buckets were
+    /// reused. (C forgets this.) Those in a pinned entry can: what was written back is then stale,
+    /// and its data on the backing device; buckets of moved dirty data wait longer, see `moved`.
     pub(crate) fn gc_marks_finish(&self) {
         if self.journal.meta(self, true).is_err() {
             // The set is dead.
@@ -99,25 +110,34 @@ impl CacheSet {
         self.alloc.marks_valid.set();
         drop(lists);
 
-        let (mut avail, mut min_prio) = (0u32, INITIAL_PRIO);
+        let mut avail = 0u32;
         self.each_bucket_locked(|b| {
-            let prio = self.buckets.prio(b);
-            if prio != 0 {
-                min_prio = min_prio.min(prio);
-            }
             let reusable = matches!(self.buckets.mark(b), Mark::Free | Mark::Reclaimable);
             if reusable && !self.buckets.pinned(b) {
                 avail = avail.saturating_add(1);
             }
         });
         self.alloc.avail.put(avail);
-        self.gc_file_all(min_prio);
+        self.file_all();
         self.alloc.needs_gc.clear();
         self.wake_allocator();
     }
 
-    /// Files all buckets as the new marks demand. Those that are not reached yet stay where they are.
-    fn gc_file_all(&self, min_prio: u16) {
+    /// Files all buckets by keys that count from now, before a search whose order would be coarse otherwise: many requests
+    /// can pass without a gc. That many pay for it. Allocator thread. May sleep.
+    pub(super) fn file_all_if_due(&self) {
+        if self.alloc.lists.lock().order.is_old(&self.buckets) {
+            self.file_all();
+        }
+    }
+
+    /// Files all buckets as the marks and priorities of now demand, while gc runs as those demand that it has left. Those
+    /// that are not reached yet stay where they are.
+    ///
+    /// gc and the allocator thread may do this at the same time: who begins last files all by the scale that stays.
+    fn file_all(&self) {
+        let prios = self.buckets.all().map(|b| self.buckets.prio(b));
+        let min_prio = prios.fold(INITIAL_PRIO, Scale::lowest);
         let mut lists = self.alloc.lists.lock();
         lists.order.begin(min_prio, &self.buckets);
         let shelves = lists.order.all();

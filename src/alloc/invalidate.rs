@@ -40,14 +40,13 @@ impl Worker {
 
     /// Invalidates one bucket if that is allowed.
     fn take(&mut self, nr: BucketNr) {
-        let lists = self.c.alloc.lists.lock();
-        let pin = self.c.buckets.invalidate(nr, lists.marks_valid);
+        let mut lists = self.c.alloc.lists.lock();
+        let pin = lists.invalidate(nr, &self.c.buckets);
         drop(lists);
         let Some(pin) = pin else { return };
         let nr = pin.into_nr();
         if self.inc.push(nr.0).is_err() {
-            // Not reached: callers look first. The bucket is lost to the cache until the next start
-            // at worst.
+            // Not reached: callers look first. The bucket is lost to the cache until the next gc at worst.
             self.c.buckets.unpin(nr);
         }
     }
@@ -55,6 +54,7 @@ impl Worker {
     /// Those with the smallest product of age and live data.
     fn invalidate_lru(&mut self) {
         let c = self.c.clone();
+        c.file_all_if_due();
         let mut search = c.alloc.lists.lock().search();
         loop {
             let mut lists = c.alloc.lists.lock();
@@ -110,7 +110,21 @@ impl Worker {
             let off = low_u32(random::u64()).checked_rem(span).unwrap_or(0);
             self.take_if_possible(BucketNr(first.saturating_add(off)));
         }
+        let by_chance = self.inc.len();
         self.invalidate_lru();
+        // Those put themselves in front. Best ones last (see `View::take`): what chance found becomes priorities.
+        for _ in by_chance..self.inc.len() {
+            self.first_to_last();
+        }
+    }
+
+    /// The bucket that would be handed out next is the last one now.
+    fn first_to_last(&mut self) {
+        let Some(nr) = self.inc.pop() else { return };
+        if self.inc.push(nr).is_err() {
+            // Not reached: it had room.
+            self.c.buckets.unpin(BucketNr(nr));
+        }
     }
 
     /// Looks without the lock first.

@@ -231,10 +231,12 @@ impl CacheSet {
         Ok(())
     }
 
-    /// Nothing is in the bucket any more. Its generation stays.
+    /// Nothing is in the bucket any more. Its generation stays; its priority is that of unused ones, by which it is known
+    /// as empty while gc runs.
     pub(crate) fn bucket_free(&self, b: BucketNr) {
         let mut lists = self.alloc.lists.lock();
         self.buckets.set_mark(b, Mark::Free, 0);
+        self.buckets.set_prio(b, 0);
         lists.order.emptied(b);
         let avail = self.alloc.avail.get();
         self.alloc

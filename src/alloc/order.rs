@@ -2,18 +2,27 @@
 
 //! The order in which buckets lose their content, kept up to date.
 //!
-//! C has none: see `bcache_core::alloc::search`. Who files a shelf: the end of each gc, all of them;
+//! C has none: see `bcache_core::alloc::search`. Who files a shelf: the end of each gc, and a search
+//! when there was none for long, all of them;
 //! [`CacheSet::bucket_alloc`](crate::cache_set::CacheSet::bucket_alloc) and `bucket_free`, that of their
 //! bucket; and a search, those that it looks at. So a bucket that can be reused is on a filed
-//! shelf, with one exception: what was pinned when a search looked at it may come last until the
-//! next gc.
+//! shelf, and not under a worse class than its own. Exceptions, which come late or last until the next
+//! gc ends:
+//!
+//! - what was pinned when its shelf was looked at, by a search or by the end of a gc: the shelf is filed
+//!   by its other buckets, or waits behind all others;
+//! - what had used up its generations: gc allows it more as it begins (`gc_note`), and files it as it
+//!   ends;
+//! - what became so old that its priority is 0 (see `Scale::key`): until there is a new scale.
 
 use super::lists::{
     Lists,
     Ring, //
 };
 use crate::buckets::{
+    BucketPin,
     BucketTable,
+    Mark,
     Reuse, //
 };
 use bcache_core::{
@@ -71,7 +80,12 @@ impl Order {
         })
     }
 
-    /// The marks are complete: from now on keys count from here. The caller files all shelves next.
+    /// Whether keys have counted from the same time for too long: they tell buckets apart by steps of that time.
+    pub(super) fn is_old(&self, buckets: &BucketTable) -> bool {
+        self.scale.is_old(buckets.rounds())
+    }
+
+    /// From now on keys count from here. The caller files all shelves next.
     pub(super) fn begin(&mut self, min_prio: u16, buckets: &BucketTable) {
         self.scale = Scale::new(min_prio, buckets.rounds());
     }
@@ -105,17 +119,28 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    /// While gc runs nobody knows how much is in a bucket: then those that were not used since the
-    /// last one go in the order that was right at its end, and of the others the oldest first.
+    /// While gc runs nobody knows how much is in a bucket: then the oldest go first. A shelf that was filed by more than that
+    /// is looked at once, and filed anew.
     fn class(&self, prio: u16, sectors: u32) -> Class {
         let rounds = self.buckets.rounds();
         if self.marks_valid {
             self.scale.class(prio, rounds, sectors)
-        } else if self.scale.used_since(prio, rounds) {
-            self.scale.class(prio, rounds, self.bucket_sectors)
         } else {
-            Class::FIRST
+            self.scale.class_in_gc(prio, rounds, self.bucket_sectors)
         }
+    }
+
+    /// Takes the bucket away from its content, if that is allowed.
+    ///
+    /// While gc runs its mark may have been forgotten. It must not be taken for empty then (see `lend_empty_to_prio`), as
+    /// durable keys can lead to it. gc leaves a pinned bucket alone, and the keys that it finds are stale by now.
+    fn invalidate(&self, b: BucketNr) -> Option<BucketPin> {
+        let pin = self.buckets.invalidate(b, self.marks_valid)?;
+        if !self.marks_valid {
+            self.buckets
+                .set_mark(b, Mark::Reclaimable, self.bucket_sectors);
+        }
+        Some(pin)
     }
 }
 
@@ -131,14 +156,15 @@ impl Table for View<'_> {
     /// The best ones last, since the first ones become priorities: these are soon free, hence best,
     /// again, and if one bucket went round like that its generation would wrap.
     fn take(&mut self, b: BucketNr) -> Took {
-        let Some(inc) = self.inc.as_mut().filter(|inc| !inc.is_full()) else {
+        if self.inc.as_ref().is_none_or(|inc| inc.is_full()) {
             return Took::Full;
-        };
-        let Some(pin) = self.buckets.invalidate(b, self.marks_valid) else {
+        }
+        let Some(pin) = self.invalidate(b) else {
             return Took::Refused;
         };
         let nr = pin.into_nr();
-        if inc.push_front(nr.0).is_err() {
+        let inc = self.inc.as_mut();
+        if inc.is_none_or(|inc| inc.push_front(nr.0).is_err()) {
             // Not reached: there was room. The bucket is lost to the cache until the next gc at worst.
             self.buckets.unpin(nr);
         }
@@ -161,6 +187,12 @@ impl Lists {
             inc,
         };
         (&mut self.order, view)
+    }
+
+    /// Takes the bucket away from its content, if that is allowed: next generation, young, one pin for the new owner.
+    pub(super) fn invalidate(&mut self, b: BucketNr, buckets: &BucketTable) -> Option<BucketPin> {
+        let (_, view) = self.view(buckets, None);
+        view.invalidate(b)
     }
 
     /// Looks at the buckets of a shelf and files it.

@@ -112,7 +112,8 @@ impl Worker {
     /// Buckets that were empty according to gc may be overwritten without a durable generation,
     /// once all that emptied them is durable: nothing on the device leads to them. They help
     /// the write of the priorities out when its own reserve is short (which only an unlucky
-    /// crash can cause). True if some were found.
+    /// crash can cause). What was taken while gc ran has the mark of a full bucket. True if
+    /// some were found.
     fn lend_empty_to_prio(&mut self) -> bool {
         if self.c.journal.meta(&self.c, true).is_err() {
             return false;

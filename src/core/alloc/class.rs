@@ -6,6 +6,7 @@
 
 use super::prio::{
     lru_key,
+    BTREE_PRIO,
     INITIAL_PRIO, //
 };
 use crate::num::low_u16;
@@ -14,6 +15,9 @@ use crate::num::low_u16;
 const STEP_BITS: u32 = 3;
 /// Keys from here on share the last class: a full bucket of 2^16 sectors, 2^24 rounds old.
 const KEY_BITS: u32 = 40;
+/// Rounds of aging after which a [`Scale`] is old. Until then priorities count up to 32768 + 8192 + 4096, an eighth of which
+/// is less than 8192 rounds, a quarter of the time that a priority takes to become 0.
+const OLD_AFTER: u32 = 8192;
 /// Classes there are, with [`Class::WAITING`].
 pub const CLASSES: usize = 305;
 
@@ -51,18 +55,18 @@ impl Class {
     }
 }
 
-/// What the keys of one gc period are counted from, so that those computed at different times can be
-/// compared. C takes the lowest priority of the moment.
+/// What keys are counted from for a while, so that those computed at different times can be compared.
+/// C takes the lowest priority of the moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Scale {
-    /// The lowest priority of a bucket with data when the period began.
+    /// The lowest priority of a bucket with data when it was made.
     min_prio: u16,
     /// Rounds of aging by then; wraps.
     rounds: u32,
 }
 
 impl Scale {
-    /// A period that begins after `rounds` of aging with `min_prio` as the lowest priority.
+    /// A scale made after `rounds` of aging with `min_prio` as the lowest priority.
     pub fn new(min_prio: u16, rounds: u32) -> Self {
         Self {
             min_prio: min_prio.min(INITIAL_PRIO),
@@ -70,7 +74,23 @@ impl Scale {
         }
     }
 
-    /// What a priority would be if it had not aged since the period began.
+    /// The lowest priority there is, if it was `so_far` among other buckets and one more has `prio`. Those that are 0 do not
+    /// count: most are those of buckets without data.
+    pub fn lowest(so_far: u16, prio: u16) -> u16 {
+        match prio {
+            0 => so_far,
+            _ => so_far.min(prio),
+        }
+    }
+
+    /// Whether there should be a new scale, after `rounds` of aging. On an old one all keys are high, and fall into a few
+    /// classes. (The count wraps: for that, nobody must ask while 4 million times the size of the cache is read and
+    /// written, and the worst is a poor order.)
+    pub fn is_old(&self, rounds: u32) -> bool {
+        rounds.wrapping_sub(self.rounds) >= OLD_AFTER
+    }
+
+    /// What a priority would be if it had not aged since the scale was made.
     fn at_begin(&self, prio: u16, rounds: u32) -> u32 {
         match prio {
             // It has aged as much as it can.
@@ -80,7 +100,8 @@ impl Scale {
     }
 
     /// C's key of a bucket that has this priority after `rounds` of aging, but for the time that the
-    /// lowest priority is taken from. Does not change by aging alone.
+    /// lowest priority is taken from. Aging alone does not change it until the priority becomes 0: then the key falls to the
+    /// lowest that there is for as many sectors.
     pub fn key(&self, prio: u16, rounds: u32, sectors_used: u32) -> u64 {
         lru_key(self.at_begin(prio, rounds), self.min_prio, sectors_used)
     }
@@ -90,9 +111,14 @@ impl Scale {
         Class::of(self.key(prio, rounds, sectors_used))
     }
 
-    /// Whether the bucket was used since the period began.
-    pub fn used_since(&self, prio: u16, rounds: u32) -> bool {
-        self.at_begin(prio, rounds) >= u32::from(INITIAL_PRIO)
+    /// The class of a bucket that can be reused while nobody knows how much is in it, for which `bucket_sectors` stand in:
+    /// then only recency counts. What has no priority, or still that of a node that is gone, is empty, or older than all
+    /// others.
+    pub fn class_in_gc(&self, prio: u16, rounds: u32, bucket_sectors: u32) -> Class {
+        match prio {
+            0 | BTREE_PRIO => Class::FIRST,
+            _ => self.class(prio, rounds, bucket_sectors),
+        }
     }
 }
 
@@ -136,10 +162,58 @@ mod tests {
             assert_eq!(then, scale.key(prio - age, rounds(age.into()), 77));
             assert_eq!(then, lru_key(prio.into(), 20_000, 77));
         }
-        assert!(scale.used_since(INITIAL_PRIO, rounds(0)));
-        assert!(scale.used_since(INITIAL_PRIO - 3, rounds(3)));
-        assert!(!scale.used_since(INITIAL_PRIO - 4, rounds(3)));
-        assert!(!scale.used_since(0, rounds(40_000)));
+    }
+
+    #[test]
+    fn by_recency_in_gc() {
+        let scale = Scale::new(500, 7);
+        let class = |prio| scale.class_in_gc(prio, 1007, 1024);
+        // A bucket whose node is gone is worth as little as one that was never used.
+        for empty in [0, BTREE_PRIO] {
+            assert_eq!(class(empty), Class::FIRST);
+        }
+        // All of them were used before the scale was made.
+        let prios = [1, 7000, 15_000, 23_000, 31_000];
+        for pair in prios.windows(2) {
+            assert!(Class::FIRST < class(pair[0]) && class(pair[0]) < class(pair[1]));
+        }
+    }
+
+    /// As long as a scale is not old it tells a bucket from one that was used a quarter of a life later; without an end to
+    /// that it would not.
+    #[test]
+    fn tells_young_from_old() {
+        let start = u32::MAX - 4000;
+        for min_prio in [1, 500, 16_384, 32_000, INITIAL_PRIO] {
+            let scale = Scale::new(min_prio, start);
+            let differ = |prio: u16, passed: u32| {
+                let class = |prio| scale.class(prio, start.wrapping_add(passed), 1024);
+                class(prio - 8192) < class(prio)
+            };
+            for passed in 0..OLD_AFTER {
+                assert!(!scale.is_old(start.wrapping_add(passed)));
+                // What was the lowest, or was used since: there is nothing older.
+                for prio in [INITIAL_PRIO, 28_000, 20_000, 8193] {
+                    let was = u32::from(prio - 8192) + passed;
+                    assert!(was < min_prio.into() || differ(prio, passed));
+                }
+            }
+            assert!(!differ(INITIAL_PRIO, (1 << 20) + (1 << 16)));
+            for passed in [OLD_AFTER, 70_000, 1 << 31] {
+                assert!(scale.is_old(start.wrapping_add(passed)));
+            }
+        }
+    }
+
+    #[test]
+    fn aged_to_nothing() {
+        let scale = Scale::new(9, 100);
+        let lowest = lru_key(0, 9, 64);
+        assert_eq!(scale.key(1, 300, 64), lru_key(201, 9, 64));
+        assert_eq!(scale.key(0, 301, 64), lowest);
+        let prios = [0, 700, 0, 9, 0xffff];
+        let low = |prios: &[u16]| prios.iter().copied().fold(INITIAL_PRIO, Scale::lowest);
+        assert_eq!((low(&prios), low(&[0, 0xffff])), (9, INITIAL_PRIO));
     }
 
     #[test]

@@ -186,6 +186,7 @@ mod tests {
         first: u32,
         rounds: u32,
         scale: Scale,
+        marks_valid: bool,
         buckets: Vec<Bucket>,
         wanted: usize,
         taken: Vec<(u32, u64)>,
@@ -220,7 +221,11 @@ mod tests {
             match self.buckets[b.index()].now {
                 Use::Kept => Look::Kept,
                 Use::Pinned => Look::Claimed,
-                Use::Clean => Look::Reusable(Class::of(self.key(b.0))),
+                Use::Clean if self.marks_valid => Look::Reusable(Class::of(self.key(b.0))),
+                Use::Clean => {
+                    let prio = self.prio(b.0);
+                    Look::Reusable(self.scale.class_in_gc(prio, self.rounds, 64))
+                }
             }
         }
 
@@ -254,6 +259,7 @@ mod tests {
                     first,
                     rounds: 40_000,
                     scale: Scale::new(u16::MAX, 40_000),
+                    marks_valid: true,
                     buckets: vec![bucket; n as usize],
                     wanted: 0,
                     taken: vec![],
@@ -268,13 +274,17 @@ mod tests {
         fn gc(&mut self) {
             let d = &mut self.device;
             let prios = (d.first..d.buckets.len() as u32).map(|b| d.prio(b));
-            d.scale = Scale::new(prios.filter(|p| *p != 0).min().unwrap_or(0), d.rounds);
+            d.scale = Scale::new(prios.fold(INITIAL_PRIO, Scale::lowest), d.rounds);
             for s in self.shelves.all() {
                 file_anew(&mut self.shelves, s, &mut self.device);
             }
         }
 
         fn search(&mut self, wanted: usize) -> Vec<(u32, u64)> {
+            if self.device.scale.is_old(self.device.rounds) {
+                // A new scale, as at the end of a gc.
+                self.gc();
+            }
             self.device.wanted = wanted;
             self.device.looks = 0;
             let mut search = Search::new(&self.shelves);
@@ -392,6 +402,55 @@ mod tests {
                 m.fill(b, 8);
             }
         }
+    }
+
+    /// Buckets are hit all the time, and gc does not run: what was used lately is still told from what was not.
+    #[test]
+    fn without_gc() {
+        let (first, n) = (1, 400);
+        let mut m = Model::new(first, n);
+        let mut seed = 9;
+        for b in first..n {
+            m.fill(b, 64);
+        }
+        m.gc();
+        for _ in 0..4 {
+            m.device.rounds += 70_000;
+            for b in first..n {
+                m.device.buckets[b as usize].used = m.device.rounds - random(&mut seed, 30_000);
+            }
+            let got = m.search(100);
+            assert_eq!(got.len(), 100);
+            let taken = got.iter().map(|(_, key)| *key).max().unwrap();
+            let left = m.device.sorted()[0].0;
+            // The sectors, and rounds: a sixth of a life.
+            assert!(taken - left.min(taken) < 64 * 5632);
+            for (b, _) in got {
+                m.fill(b, 64);
+            }
+        }
+    }
+
+    /// While gc runs a cold bucket loses its content, and its warmer neighbours do not.
+    #[test]
+    fn alone_in_gc() {
+        let n = 40 * SHELF;
+        let mut m = Model::new(0, n);
+        let cold = |b: u32| b % SHELF == 5;
+        for b in 0..n {
+            m.device.buckets[b as usize].used = if cold(b) { 10_000 } else { 30_000 };
+            // Little data makes a bucket no better: this is forgotten.
+            m.device.buckets[b as usize].sectors = if cold(b) { 64 } else { 1 };
+        }
+        m.gc();
+        m.device.marks_valid = false;
+        m.device.rounds += 100;
+        let mut got = m.search(30);
+        // A shelf is looked at once more when what was known of it is forgotten.
+        assert!(m.device.looks <= 2 * n as usize);
+        got.append(&mut m.search(10));
+        assert!(got.len() == 40 && got.iter().all(|(b, _)| cold(*b)));
+        assert_eq!(m.search(3).len(), 3);
     }
 
     /// Nothing to be had: a search ends, and soon.
