@@ -148,6 +148,7 @@ pub(crate) struct CachedDev {
     pub(crate) recent: RecentIo,
     pub(crate) stats: Accounting,
     /// Rate of background writeback.
+    #[pin]
     pub(crate) rate: Rate,
     /// Bio sets of this device.
     pub(crate) io: IoSets,
@@ -240,7 +241,7 @@ impl CachedDev {
                 unflushed: Unflushed::new(KWord::new(0), KWord::new(0)),
                 recent <- RecentIo::new(),
                 stats: Accounting::new()?,
-                rate: Rate::new(),
+                rate <- Rate::new(),
                 io: IoSets::new()?,
                 disk <- new_mutex!(None, "CachedDev::disk"),
                 sysfs <- new_mutex!(None, "CachedDev::sysfs"),

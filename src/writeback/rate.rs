@@ -17,40 +17,46 @@ use bcache_core::{
     }, //
 };
 use bcache_kernel::{
-    atomic::{
-        Atomic,
-        Relaxed, //
-    },
+    new_irq_spin,
+    spin::IrqSpin,
     time, //
 };
+use kernel::prelude::*;
 
 /// Rate before the first step of the controller, in sectors per second.
 const FIRST_RATE: u32 = 1024;
 
+/// What the controller shows of its last step.
+#[derive(Clone, Copy, Default)]
+struct Terms {
+    proportional: i64,
+    integral_scaled: i64,
+    change: i64,
+    /// Dirty sectors that it aims at.
+    target: i64,
+}
+
 /// Rate, limiter and what the controller shows of itself. Any context; numbers without ordering.
+#[pin_data]
 pub(crate) struct Rate {
     /// Sectors per second, never 0.
     rate: Num,
     /// When the next writeback may start, in nanoseconds of the local clock; the thread writes it.
     next_ns: Num64,
-    /// Only the controller writes what follows.
-    proportional: Atomic<i64>,
-    integral_scaled: Atomic<i64>,
-    change: Atomic<i64>,
-    target: Num64,
+    /// One value, so that nobody sees numbers of two steps beside each other (C's file can mix them). The rate of a step is
+    /// set with the lock held. A leaf lock.
+    #[pin]
+    terms: IrqSpin<Terms>,
 }
 
 impl Rate {
     /// The rate of a device that was just registered. It outlives an attachment, as in C.
-    pub(crate) const fn new() -> Self {
-        Self {
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
             rate: Num::new(FIRST_RATE),
             next_ns: Num64::new(0),
-            proportional: Atomic::new(0),
-            integral_scaled: Atomic::new(0),
-            change: Atomic::new(0),
-            target: Num64::new(0),
-        }
+            terms <- new_irq_spin!(Terms::default(), c"bcache rate"),
+        })
     }
 
     /// Sectors per second.
@@ -83,32 +89,41 @@ impl Rate {
         let limiter = RateLimiter {
             next_ns: self.next_ns.get(),
         };
+        let (terms, rate) = {
+            let terms = self.terms.lock();
+            (*terms, self.get())
+        };
         RateDebug {
             running,
-            rate: i64::from(self.get()),
+            rate: i64::from(rate),
             dirty,
-            target: i64::try_from(self.target.get()).unwrap_or(i64::MAX),
-            proportional: self.proportional.load(Relaxed),
-            integral: self.integral_scaled.load(Relaxed),
-            change: self.change.load(Relaxed),
+            target: terms.target,
+            proportional: terms.proportional,
+            integral: terms.integral_scaled,
+            change: terms.change,
             next_io_ms: limiter.next_io_ms(time::local_clock_ns()),
         }
     }
 
     /// Full speed: the controller's terms do not count. The controller.
     pub(super) fn raise(&self, rate: u32) {
+        let mut terms = self.terms.lock();
+        *terms = Terms {
+            target: terms.target,
+            ..Terms::default()
+        };
         self.set(rate);
-        self.proportional.store(0, Relaxed);
-        self.integral_scaled.store(0, Relaxed);
-        self.change.store(0, Relaxed);
     }
 
     /// The result of a step is in force. The controller.
     pub(super) fn show(&self, out: &PiOutput) {
-        self.proportional.store(out.proportional, Relaxed);
-        self.integral_scaled.store(out.integral_scaled, Relaxed);
-        self.change.store(out.change, Relaxed);
-        self.target.put(out.target);
+        let mut terms = self.terms.lock();
+        *terms = Terms {
+            proportional: out.proportional,
+            integral_scaled: out.integral_scaled,
+            change: out.change,
+            target: i64::try_from(out.target).unwrap_or(i64::MAX),
+        };
         self.set(out.rate);
     }
 
@@ -119,7 +134,7 @@ impl Rate {
 
     /// Dirty sectors that the last step aimed at.
     pub(super) fn target(&self) -> i64 {
-        i64::try_from(self.target.get()).unwrap_or(i64::MAX)
+        self.terms.lock().target
     }
 }
 
