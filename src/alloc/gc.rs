@@ -73,13 +73,7 @@ impl CacheSet {
         if !self.gc_mark_valid() {
             return;
         }
-        self.each_bucket_locked(|b| {
-            // What is empty goes first while gc runs, too: then only its priority tells.
-            if self.buckets.can_invalidate(b, true) && self.buckets.sectors_used(b) == 0 {
-                self.buckets.set_prio(b, 0);
-            }
-            self.buckets.gc_note(b);
-        });
+        self.each_bucket_locked(|b| self.buckets.gc_note(b));
         let mut lists = self.alloc.lists.lock();
         lists.marks_valid = false;
         self.alloc.marks_valid.clear();
@@ -110,15 +104,16 @@ impl CacheSet {
         self.alloc.marks_valid.set();
         drop(lists);
 
-        let mut avail = 0u32;
+        let (mut avail, mut min_prio) = (0u32, INITIAL_PRIO);
         self.each_bucket_locked(|b| {
+            min_prio = Scale::lowest(min_prio, self.buckets.prio(b));
             let reusable = matches!(self.buckets.mark(b), Mark::Free | Mark::Reclaimable);
             if reusable && !self.buckets.pinned(b) {
                 avail = avail.saturating_add(1);
             }
         });
         self.alloc.avail.put(avail);
-        self.file_all();
+        self.file_all(min_prio);
         self.alloc.needs_gc.clear();
         self.wake_allocator();
     }
@@ -127,17 +122,16 @@ impl CacheSet {
     /// can pass without a gc. That many pay for it. Allocator thread. May sleep.
     pub(super) fn file_all_if_due(&self) {
         if self.alloc.lists.lock().order.is_old(&self.buckets) {
-            self.file_all();
+            let prios = self.buckets.all().map(|b| self.buckets.prio(b));
+            self.file_all(prios.fold(INITIAL_PRIO, Scale::lowest));
         }
     }
 
-    /// Files all buckets as the marks and priorities of now demand, while gc runs as those demand that it has left. Those
+    /// Files all buckets, the lowest priority being `min_prio`, as the marks and priorities of now demand, while gc runs as those demand that it has left. Those
     /// that are not reached yet stay where they are.
     ///
     /// gc and the allocator thread may do this at the same time: who begins last files all by the scale that stays.
-    fn file_all(&self) {
-        let prios = self.buckets.all().map(|b| self.buckets.prio(b));
-        let min_prio = prios.fold(INITIAL_PRIO, Scale::lowest);
+    fn file_all(&self, min_prio: u16) {
         let mut lists = self.alloc.lists.lock();
         lists.order.begin(min_prio, &self.buckets);
         let shelves = lists.order.all();

@@ -369,14 +369,26 @@ impl BucketTable {
         Some(BucketPin::new(&self.0, b))
     }
 
-    /// First half of a gc start: notes what may be reused while gc runs. Allocator mutex held.
+    /// First half of a gc start: notes what may be reused while gc runs. What is empty goes first then, too: as only its
+    /// priority will tell, that becomes 0. Allocator mutex held.
     pub(crate) fn gc_note(&self, b: BucketNr) {
         let Some((state, gc)) = self.0.data(b) else {
             return;
         };
         state.update(|s| (s.last_gc() != s.gen()).then(|| s.with_last_gc(s.gen())));
-        let yes = self.can_invalidate(b, true);
-        gc.update(|g| Some(g.with(GcWord::RECLAIMABLE_IN_GC, yes)));
+        let reuse = self.reuse(b, true);
+        if matches!(
+            reuse,
+            Reuse::Yes {
+                prio: 1..,
+                sectors: 0
+            }
+        ) {
+            self.set_prio(b, 0);
+        }
+        let yes = matches!(reuse, Reuse::Yes { .. });
+        let noted = |g: GcWord| g.has(GcWord::RECLAIMABLE_IN_GC) == yes;
+        gc.update(|g| (!noted(g)).then(|| g.with(GcWord::RECLAIMABLE_IN_GC, yes)));
     }
 
     /// Second half: forgets the mark of a bucket nobody pins. Allocator mutex held.
@@ -384,10 +396,9 @@ impl BucketTable {
         let Some((state, gc)) = self.0.data(b) else {
             return;
         };
-        gc.update(|g| {
-            let keep = g.with(!GcWord::RECLAIMABLE_IN_GC, false);
-            (state.get().pins() == 0).then_some(keep)
-        });
+        const MARK: u32 = !GcWord::RECLAIMABLE_IN_GC;
+        let forgets = |g: GcWord| g.has(MARK) && state.get().pins() == 0;
+        gc.update(|g| forgets(g).then(|| g.with(MARK, false)));
     }
 
     /// Pins the bucket, whatever it holds; `None` before the first one for data.

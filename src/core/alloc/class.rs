@@ -76,6 +76,7 @@ impl Scale {
 
     /// The lowest priority there is, if it was `so_far` among other buckets and one more has `prio`. Those that are 0 do not
     /// count: most are those of buckets without data.
+    #[inline]
     pub fn lowest(so_far: u16, prio: u16) -> u16 {
         match prio {
             0 => so_far,
@@ -91,6 +92,7 @@ impl Scale {
     }
 
     /// What a priority would be if it had not aged since the scale was made.
+    #[inline]
     fn at_begin(&self, prio: u16, rounds: u32) -> u32 {
         match prio {
             // It has aged as much as it can.
@@ -102,11 +104,13 @@ impl Scale {
     /// C's key of a bucket that has this priority after `rounds` of aging, but for the time that the
     /// lowest priority is taken from. Aging alone does not change it until the priority becomes 0: then the key falls to the
     /// lowest that there is for as many sectors.
+    #[inline]
     pub fn key(&self, prio: u16, rounds: u32, sectors_used: u32) -> u64 {
         lru_key(self.at_begin(prio, rounds), self.min_prio, sectors_used)
     }
 
     /// The class of that key.
+    #[inline]
     pub fn class(&self, prio: u16, rounds: u32, sectors_used: u32) -> Class {
         Class::of(self.key(prio, rounds, sectors_used))
     }
@@ -114,6 +118,7 @@ impl Scale {
     /// The class of a bucket that can be reused while nobody knows how much is in it, for which `bucket_sectors` stand in:
     /// then only recency counts. What has no priority, or still that of a node that is gone, is empty, or older than all
     /// others.
+    #[inline]
     pub fn class_in_gc(&self, prio: u16, rounds: u32, bucket_sectors: u32) -> Class {
         match prio {
             0 | BTREE_PRIO => Class::FIRST,

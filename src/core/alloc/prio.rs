@@ -44,6 +44,7 @@ pub const fn can_inc_gen(gen: u8, last_gc: u8) -> bool {
 /// The priority counts from `min_prio`, the lowest of any bucket, and is raised by an eighth of the
 /// range (at least by 1: in a new cache, too, the unused buckets are the first), so that it can be
 /// multiplied with the sectors in use.
+#[inline]
 pub fn lru_key(prio: u32, min_prio: u16, sectors_used: u32) -> u64 {
     let above = u64::from(prio.saturating_sub(u32::from(min_prio)));
     let base = u64::from(INITIAL_PRIO.saturating_sub(min_prio) / 8).max(1);

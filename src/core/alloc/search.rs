@@ -127,14 +127,19 @@ impl Look {
     }
 }
 
-/// Looks at all buckets of a shelf and files it.
+/// Looks at the buckets of a shelf, until there can be no better one, and files it.
 pub fn file_anew<S, E>(shelves: &mut Shelves<S, E>, shelf: ShelfNr, table: &mut impl Table)
 where
     S: DerefMut<Target = [Slot]>,
     E: DerefMut<Target = [Ends]>,
 {
-    let classes = shelves.buckets(shelf).filter_map(|b| table.look(b).class());
-    let best = classes.min();
+    let mut best = None;
+    for b in shelves.buckets(shelf) {
+        best = [best, table.look(b).class()].into_iter().flatten().min();
+        if best == Some(Class::FIRST) {
+            break;
+        }
+    }
     shelves.file(shelf, best);
 }
 
