@@ -54,6 +54,8 @@ pub(crate) struct DevFlags {
     pub(crate) holder_linked: Flag,
     /// All I/O fails with EIO.
     pub(crate) io_disable: Flag,
+    /// Its set died with dirty data of it; one way.
+    pub(crate) lost_data: Flag,
     /// The backing device is a RAID on which partial stripe writes cost a read.
     pub(crate) partial_stripes_expensive: Flag,
 }
@@ -220,6 +222,7 @@ impl CachedDev {
             running: Flag::new(false),
             holder_linked: Flag::new(false),
             io_disable: Flag::new(false),
+            lost_data: Flag::new(false),
             partial_stripes_expensive: Flag::new(raid),
         };
         let dev = Arc::pin_init(
@@ -317,19 +320,23 @@ impl CachedDev {
     /// stopped. Before the way through the cache is closed. Any process context.
     pub(crate) fn lost_dirty_data(&self) {
         // In this order: see `allow_io`.
-        self.stop();
+        self.flags.lost_data.set();
         self.flags.io_disable.set();
+        self.stop();
     }
 
-    /// Clears `io_disable`, unless the device is stopped: it may have lost data. Any context.
+    /// Clears `io_disable`, unless the device has lost data. Any context.
     ///
     /// # Errors
     ///
     /// `EBUSY`.
     pub(crate) fn allow_io(&self) -> Result {
+        if self.flags.lost_data.get() {
+            return Err(EBUSY);
+        }
         self.flags.io_disable.clear();
-        // Whoever stops and disables it stops it first: what we cleared of theirs is set again.
-        if self.flags.closing.get() {
+        if self.flags.lost_data.get() {
+            // Just now: it may have been disabled before we cleared that.
             self.flags.io_disable.set();
             return Err(EBUSY);
         }

@@ -155,7 +155,7 @@ void bch_helper_init_rcu_work(struct rcu_work *work, work_func_t func)
 	INIT_RCU_WORK(work, func);
 }
 
-/* A macro where the kernel cannot be preempted. */
+/* As synchronize_rcu() in kernels without CONFIG_TASKS_RCU. */
 void bch_helper_wait_for_tasks(void)
 {
 	synchronize_rcu_tasks();

@@ -4,7 +4,7 @@
 //!
 //! C: `bch_data_insert_keys`, `bch_data_invalidate`, `bch_data_insert_error` in `request.c`.
 //!
-//! All of it runs in a worker. The order is: data of the round (done before), state DIRTY in the
+//! The order is: data of the round (done before), state DIRTY in the
 //! superblock of the backing device, journal, index; at the end, for a flush or FUA, the journal is made durable.
 //!
 //! Writes whose data got there while the worker was on its way are done together: one addition to the journal, then
@@ -322,7 +322,7 @@ fn flush_now(mut job: Job<WriteReq>) {
     }
 }
 
-/// Ends a write when the entry is durable; now if there is none to wait for.
+/// Ends a write when the entry is durable; now if there is none to wait for. Any context.
 fn when_written(mut job: Job<WriteReq>, entry: Option<u64>) {
     let Some(seq) = entry else { return finish(job) };
     job.seq = seq;
