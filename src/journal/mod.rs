@@ -25,7 +25,7 @@
 //! | gc | structure mutex or one leaf's locks | disk, journal *meta* entry; never for a bucket |
 //! | journal thread | - | disk; room in the journal: writes of leaves (`btree_flush_oldest`), inserts that hold pins |
 //! | batch of writes (`request/insert.rs`), until its keys are in the journal | what all its writes hold | as an insert before [`Journal::add`]; never for a write of a user |
-//! | flush, durable write | - (parked, ended by the journal thread) | journal thread |
+//! | flush, durable write | writeback lock (shared), pins of data buckets (parked, ended by the journal thread) | journal thread |
 //!
 //! The only way round would be: insert with a pin (of the oldest entry) -> bucket -> allocator ->
 //! meta entry -> journal thread -> room -> that insert. It is cut twice:
