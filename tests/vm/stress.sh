@@ -82,10 +82,14 @@ do_knobs() {
 	return $done
 }
 do_fio() {
-	# Whichever disk there is; it may be gone before fio opens it, which must not make a file of its name.
-	local disks=(/dev/bcache*)
-	[ -b "${disks[0]}" ] || return
-	fio --name=load --filename="${disks[RANDOM % ${#disks[@]}]}" --direct=1 --ioengine=libaio --rw=randrw --bs=4k-64k --iodepth=8 \
+	# Whichever disk there is; it may be gone before fio opens it. fio would then take its node for a file and unlink that, if it
+	# comes back just then: it gets a node of its own.
+	local disks=(/dev/bcache*) disk node=/dev/load
+	disk=${disks[RANDOM % ${#disks[@]}]}
+	[ -b "$disk" ] || return
+	rm -f $node
+	mknod $node b "0x$(stat -c %t "$disk")" "0x$(stat -c %T "$disk")" || return
+	fio --name=load --filename=$node --direct=1 --ioengine=libaio --rw=randrw --bs=4k-64k --iodepth=8 \
 		--offset=64M --size=48M --allow_file_create=0 --time_based --runtime=1 --output-format=terse >/tmp/fio.log 2>&1
 }
 
@@ -133,6 +137,9 @@ running() {
 	done
 }
 ok "all can be registered again" within 60 running
+running || for back in "${backs[@]}"; do
+	note "$back: $(bcache_of "$back"), $(ls -d /dev/bcache* | tr '\n' ' '), state $(state "$back"), running $(cat "$(sysdir "$back")/running"), set $(set_uuid "$back")"
+done
 touch $settled
 for i in 0 1 2 3; do
 	wait "${checkers[i]}"
