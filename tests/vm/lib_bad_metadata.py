@@ -27,8 +27,8 @@ def sector_of(p):
 
 
 class Node:
-    def __init__(self, level, ptr, sectors):
-        self.level, self.ptr, self.sectors = level, ptr, sectors
+    def __init__(self, level, ptr, sectors, pos):
+        self.level, self.ptr, self.sectors, self.pos = level, ptr, sectors, pos
         self.at = sector_of(ptr) * 512
         self.sets = []
 
@@ -52,7 +52,8 @@ class Image:
         self.prios = self.prio_buckets()
         self.nodes = []
         self.walk(self.at + ROOT, unpack(good, self.at + LEVEL, "H")[0])
-        self.leaves = [n for n in self.nodes if n.level == 0]
+        # The root's log has them in the order in which they were made.
+        self.leaves = sorted((n for n in self.nodes if n.level == 0), key=lambda n: n.pos)
         self.root = self.nodes[0]
 
     def restore(self):
@@ -87,7 +88,8 @@ class Image:
             at += 16 + 8 * (self.u(at) >> 60 & 7)
 
     def walk(self, key, level):
-        node = Node(level, self.u(key + 16), self.u(key) >> 20 & 0xFFFF)
+        pos = self.u(key) & 0xFFFFF, self.u(key + 8)
+        node = Node(level, self.u(key + 16), self.u(key) >> 20 & 0xFFFF, pos)
         self.nodes.append(node)
         at, end, seq = node.at, node.at + node.sectors * 512, self.u(node.at + 16)
         while at < end and self.u(at + 16) == seq:
