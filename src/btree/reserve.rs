@@ -30,7 +30,8 @@ use bcache_core::{
 };
 use bcache_kernel::{
     memalloc::reserves,
-    time::sleep_ms, //
+    time::sleep_ms,
+    zeroed, //
 };
 use kernel::{
     alloc::Flags,
@@ -172,10 +173,9 @@ impl ChunkPool {
     }
 }
 
-/// Allocates an empty chunk. Not inlined: it passes over the stack.
-#[inline(never)]
+/// Allocates an empty chunk.
 fn new_chunk(flags: Flags) -> Option<KBox<Chunk>> {
-    KBox::new(Chunk::new(), flags).ok()
+    zeroed::boxed(flags).ok()
 }
 
 impl CacheSet {

@@ -15,7 +15,7 @@ const _: () = assert!(core::mem::size_of::<Chunk>() <= 1024);
 ///
 /// # Invariants
 ///
-/// `len <= CHUNK_KEYS`.
+/// `len <= CHUNK_KEYS`. All of it are integers, and zeros are an empty chunk: the kernel crate makes one of zeroed memory.
 #[derive(Clone, Debug)]
 pub struct Chunk {
     /// Keys that count.
@@ -98,6 +98,28 @@ impl Chunk {
         true
     }
 
+    /// Puts a key that covers something behind the last one, or joins the two.
+    #[inline]
+    pub(super) fn append(&mut self, k: &Key, bucket_sectors: u32) -> Appended {
+        let end = self.len;
+        let last = self.keys.get_mut(..end).and_then(<[Key]>::last_mut);
+        if let Some(last) = last {
+            if last.order() > k.start_pos().order() {
+                return Appended::NotBehind;
+            }
+            if last.try_merge(k, bucket_sectors) {
+                return Appended::Joined;
+            }
+        }
+        let Some(slot) = self.keys.get_mut(end) else {
+            return Appended::Full;
+        };
+        *slot = *k;
+        // INVARIANT: there was a slot, so it was below `CHUNK_KEYS`.
+        self.len = end.wrapping_add(1);
+        Appended::Put
+    }
+
     /// Removes `n` keys from slot `s` on; nothing happens if there are fewer.
     #[inline]
     pub(super) fn remove(&mut self, s: usize, n: usize) {
@@ -111,6 +133,19 @@ impl Chunk {
         tail.copy_within(n.., 0);
         self.len = len.saturating_sub(n);
     }
+}
+
+/// What became of a key that was to go to the end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Appended {
+    /// It is the last one.
+    Put,
+    /// The last one covers it, too.
+    Joined,
+    /// There is no room.
+    Full,
+    /// It does not lie behind the last one.
+    NotBehind,
 }
 
 impl Default for Chunk {

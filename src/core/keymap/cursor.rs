@@ -45,7 +45,7 @@ impl<C: Chunks> KeyMap<C> {
         let chunks = self.chunks.len();
         let end = At { c: chunks, s: 0 };
         let p = p.order();
-        // Most inserts of a sequential writer, and all of a node that is read, go to the end.
+        // What follows at the end is looked for most.
         if self.last().is_none_or(|k| k.order() <= p) {
             return end;
         }

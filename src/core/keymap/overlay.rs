@@ -4,6 +4,7 @@
 //!
 //! C reference: `drivers/md/bcache/extents.c` (`bch_extent_insert_fixup`), `bset.c` (`bch_btree_insert_key`).
 
+use super::chunk::Appended;
 use super::cursor::At;
 use super::{
     Chunks,
@@ -23,14 +24,25 @@ struct Span {
     end: u64,
 }
 
+/// Whether a key covers something, and does not start before sector 0.
+#[inline]
+fn covers(k: &Key) -> bool {
+    k.size() != 0 && u64::from(k.size()) <= k.end()
+}
+
 impl Span {
-    /// What a key covers; `None` if it covers nothing or starts before sector 0.
-    fn of(k: &Key) -> Option<Self> {
-        (k.size() != 0 && u64::from(k.size()) <= k.end()).then_some(Self {
+    /// What a key covers, which does.
+    fn over(k: &Key) -> Self {
+        Self {
             inode: k.inode(),
             start: k.start(),
             end: k.end(),
-        })
+        }
+    }
+
+    /// What a key covers, if it does.
+    fn of(k: &Key) -> Option<Self> {
+        covers(k).then(|| Self::over(k))
     }
 
     /// The first sector.
@@ -65,10 +77,35 @@ impl<C: Chunks> KeyMap<C> {
         bucket_sectors: u32,
         mut dropped: impl FnMut(&Key),
     ) -> Result<(), NoMem> {
-        let Some(span) = Span::of(k) else {
+        if !covers(k) || self.append(k, bucket_sectors)? {
             return Ok(());
-        };
-        self.lay(span, k, bucket_sectors, &mut dropped)
+        }
+        self.lay(k, bucket_sectors, &mut dropped)
+    }
+
+    /// Puts `k`, which covers something, to the end if it belongs there: most of what a sequential writer inserts does, and
+    /// most of a node that is read.
+    #[inline(always)]
+    fn append(&mut self, k: &Key, bucket_sectors: u32) -> Result<bool, NoMem> {
+        let last = self.chunks.len().checked_sub(1);
+        let last = last.and_then(|c| self.chunks.get_mut(c));
+        match last.map_or(Appended::Full, |c| c.append(k, bucket_sectors)) {
+            Appended::NotBehind => return Ok(false),
+            Appended::Joined => return Ok(true),
+            Appended::Put => {}
+            Appended::Full => self.append_chunk(k)?,
+        }
+        self.len = self.len.saturating_add(1);
+        self.words = self.words.saturating_add(k.words());
+        Ok(true)
+    }
+
+    /// As [`Self::append`], to a chunk of its own, and without counting it.
+    #[inline(never)]
+    fn append_chunk(&mut self, k: &Key) -> Result<(), NoMem> {
+        let end = self.chunks.len();
+        self.chunks.insert(end)?.insert(0, k);
+        Ok(())
     }
 
     /// Removes `start..end` of `inode`; `dropped` sees every piece that is removed, in ascending order.
@@ -186,14 +223,14 @@ impl<C: Chunks> KeyMap<C> {
             .copied()
     }
 
-    /// Puts `k`, which covers `span`.
+    /// Puts `k`, which covers something.
     fn lay(
         &mut self,
-        span: Span,
         k: &Key,
         bucket_sectors: u32,
         dropped: &mut dyn FnMut(&Key),
     ) -> Result<(), NoMem> {
+        let span = Span::over(k);
         let at = self.locate(span.start_pos());
         let Some(old) = self.overlapping(at, &span) else {
             return self.lay_between(at, k, bucket_sectors);
@@ -218,6 +255,11 @@ impl<C: Chunks> KeyMap<C> {
                 self.cut_front(old_at, &old, &span, dropped);
                 self.put(at, k);
                 at
+            }
+            // It is there already: a replay says again what the leaf has.
+            (false, false) if old == *k => {
+                dropped(&old);
+                return Ok(());
             }
             (false, false) => {
                 dropped(&old);

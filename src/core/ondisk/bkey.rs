@@ -34,17 +34,26 @@ pub struct Overrun;
 /// # Errors
 ///
 /// [`Overrun`] if the key does not lie within `words`.
+#[inline]
 pub fn split_key(words: &[U64]) -> Result<(Key, &[U64]), Overrun> {
     let (head, rest) = words.split_first_chunk::<2>().ok_or(Overrun)?;
     let [high, low] = head.map(U64::get);
     let nr = usize::from(num::low_u8((high >> 60) & 7));
     let (ptrs, rest) = rest.split_at_checked(nr).ok_or(Overrun)?;
-    let ptr = ptrs
-        .iter()
-        .map(|p| Ptr(p.get()))
-        .find(|p| p.is_available())
-        .or_else(|| ptrs.first().map(|p| Ptr(p.get())));
+    let ptr = match ptrs {
+        [] => None,
+        [only] => Some(Ptr(only.get())),
+        several => first_available(several),
+    };
     Ok((Key::from_words(high, low, ptr), rest))
+}
+
+/// Of these pointers the first that can be one to a cache; if there is none, the first.
+#[cold]
+fn first_available(ptrs: &[U64]) -> Option<Ptr> {
+    let mut all = ptrs.iter().map(|p| Ptr(p.get()));
+    let first = all.clone().next();
+    all.find(|p| p.is_available()).or(first)
 }
 
 /// Counts the keys that fill `words` exactly.
@@ -76,6 +85,7 @@ impl<'a> Keys<'a> {
 impl Iterator for Keys<'_> {
     type Item = Key;
 
+    #[inline]
     fn next(&mut self) -> Option<Key> {
         let (k, rest) = split_key(self.0).ok()?;
         self.0 = rest;

@@ -250,6 +250,7 @@ pub fn parse_node(
     let block_bytes = geo.block_bytes();
     let mut info = check_log(crc, buf, block_bytes, ptr, set_magic)?;
     let mut log = buf;
+    let (mut last, mut any) = (Key::ZERO, false);
     for _ in 0..info.sets {
         let (head, rest) = Header::ref_from_prefix(log).map_err(|_| BadNode::Header)?;
         let nr = num::usize_from_u32(head.keys.get());
@@ -261,7 +262,10 @@ pub fn parse_node(
                 NodeKind::Interior => k.node_ok(geo),
             };
             if good {
-                info.last = info.last.max(Some(k.pos()));
+                if k.order() > last.order() {
+                    last = k;
+                }
+                any = true;
                 each(&k);
             } else if k.size() != 0 {
                 info.invalid = info.invalid.saturating_add(1);
@@ -273,6 +277,7 @@ pub fn parse_node(
         let rounded = num::round_up(bytes, block_bytes).ok_or(BadNode::Header)?;
         log = log.get(rounded..).unwrap_or_default();
     }
+    info.last = any.then_some(last.pos());
     Ok(info)
 }
 
