@@ -25,23 +25,23 @@ use super::{
     Reserve, //
 };
 use crate::{
-    buckets::Mark,
+    buckets::{
+        Mark,
+        Target, //
+    },
     cache_set::CacheSet, //
 };
 use bcache_core::{
     alloc::{
         class::Scale,
-        prio::{
-            BTREE_PRIO,
-            INITIAL_PRIO, //
-        }, //
+        prio::INITIAL_PRIO, //
     },
     key::{
         Key,
         Pos, //
-    },
-    num::BucketNr, //
+    }, //
 };
+use core::ops::Range;
 
 /// Buckets per hold of the allocator mutex in a scan of all.
 const STEP: usize = 1024;
@@ -63,9 +63,22 @@ impl CacheSet {
         }
     }
 
-    /// Calls `f` for every bucket, under the allocator mutex, which is let go now and then.
-    fn each_bucket_locked(&self, mut f: impl FnMut(BucketNr)) {
-        self.each_locked(self.buckets.all(), STEP, |_, b| f(b));
+    /// Calls `f` with the numbers of all buckets, some at a time, under the allocator mutex, which is let go in between.
+    fn each_step_locked(&self, mut f: impl FnMut(Range<usize>)) {
+        self.each_locked(self.buckets.steps(STEP), 1, |_, numbers| f(numbers));
+    }
+
+    /// How many buckets can be reused, and the lowest priority of a bucket.
+    fn survey(&self) -> (u32, u16) {
+        let (mut avail, mut lowest) = (0u32, INITIAL_PRIO);
+        self.each_step_locked(|numbers| {
+            for (prio, mark, pinned) in self.buckets.overview(numbers) {
+                lowest = Scale::lowest(lowest, prio);
+                let reusable = matches!(mark, Mark::Free | Mark::Reclaimable) && !pinned;
+                avail = avail.saturating_add(u32::from(reusable));
+            }
+        });
+        (avail, lowest)
     }
 
     /// gc begins: forgets the marks of all buckets that nobody pins. May sleep.
@@ -73,12 +86,12 @@ impl CacheSet {
         if !self.gc_mark_valid() {
             return;
         }
-        self.each_bucket_locked(|b| self.buckets.gc_note(b));
+        self.each_step_locked(|numbers| self.buckets.gc_note(numbers));
         let mut lists = self.alloc.lists.lock();
         lists.marks_valid = false;
         self.alloc.marks_valid.clear();
         drop(lists);
-        self.each_bucket_locked(|b| self.buckets.gc_forget(b));
+        self.each_step_locked(|numbers| self.buckets.gc_forget(numbers));
     }
 
     /// The walk is over: marks what no key leads to (uuids, priorities, journal), counts and lets
@@ -104,14 +117,7 @@ impl CacheSet {
         self.alloc.marks_valid.set();
         drop(lists);
 
-        let (mut avail, mut min_prio) = (0u32, INITIAL_PRIO);
-        self.each_bucket_locked(|b| {
-            min_prio = Scale::lowest(min_prio, self.buckets.prio(b));
-            let reusable = matches!(self.buckets.mark(b), Mark::Free | Mark::Reclaimable);
-            if reusable && !self.buckets.pinned(b) {
-                avail = avail.saturating_add(1);
-            }
-        });
+        let (avail, min_prio) = self.survey();
         self.alloc.avail.put(avail);
         self.file_all(min_prio);
         self.alloc.needs_gc.clear();
@@ -122,8 +128,8 @@ impl CacheSet {
     /// can pass without a gc. That many pay for it. Allocator thread. May sleep.
     pub(super) fn file_all_if_due(&self) {
         if self.alloc.lists.lock().order.is_old(&self.buckets) {
-            let prios = self.buckets.all().map(|b| self.buckets.prio(b));
-            self.file_all(prios.fold(INITIAL_PRIO, Scale::lowest));
+            let (_, lowest) = self.survey();
+            self.file_all(lowest);
         }
     }
 
@@ -162,56 +168,63 @@ impl CacheSet {
         self.alloc.btree_free.put(lists.btree_len());
     }
 
-    /// Marks the bucket that a key of a node of `level` leads to. Gives how stale the pointer is.
+    /// Marks the bucket that a key of a node of `level` leads to. Gives how stale the pointer is, `None` for a key that
+    /// leads nowhere.
     ///
     /// A valid pointer that contradicts the mark is corruption and kills the set.
-    pub(crate) fn mark_key(&self, level: u16, k: &Key) -> u8 {
-        // Keys that tell of freed nodes lead nowhere.
+    #[inline(always)]
+    pub(crate) fn mark_key(&self, level: u16, k: &Key) -> Option<u8> {
+        let target = self.buckets.target(k.ptr()?)?;
+        // That of a freed node leads nowhere.
         if k.pos() == Pos::MIN {
-            return 0;
+            return None;
         }
-        let Some((ptr, b)) = k.ptr().and_then(|p| Some((p, self.buckets.bucket_of(p)?))) else {
-            return 0;
-        };
-        self.buckets.see_gen(b, ptr.gen());
-        let stale = self.buckets.ptr_stale(ptr);
-        if stale != 0 {
-            return stale;
-        }
+        Some(match target.see() {
+            0 => self.mark_target(level, k, target),
+            stale => stale,
+        })
+    }
+
+    /// The key leads to data or a node.
+    #[inline]
+    fn mark_target(&self, level: u16, k: &Key, target: Target<'_>) -> u8 {
         let mark = match (level, k.dirty()) {
             (1.., _) => Mark::Metadata,
             (0, true) => Mark::Dirty,
             (0, false) => Mark::Reclaimable,
         };
-        if !self.buckets.add_mark(b, mark, k.size()) {
-            // The bucket may have been given away since the look at its generation.
-            let stale = self.buckets.ptr_stale(ptr);
-            if stale == 0 {
-                let was = self.buckets.mark(b);
-                self.set_error(format_args!(
-                    "inconsistent ptrs: mark = {was:?}, level = {level}"
-                ));
-            }
-            return stale;
+        if target.add_mark(mark, k.size()) {
+            return 0;
         }
-        0
+        self.contradiction(level, target)
+    }
+
+    /// A key contradicts the mark, unless the bucket was given away since the look at its generation. Gives how stale the
+    /// key is.
+    #[cold]
+    fn contradiction(&self, level: u16, target: Target<'_>) -> u8 {
+        let stale = target.stale();
+        if stale == 0 {
+            let was = target.mark();
+            self.set_error(format_args!(
+                "inconsistent ptrs: mark = {was:?}, level = {level}"
+            ));
+        }
+        stale
     }
 
     /// As [`Self::mark_key`] at start-up, when keys may know of newer generations than the
     /// priorities: a node freed after they were written (then the key tells of that), or a
     /// bucket that was empty and needed no durable one.
+    #[inline(always)]
     pub(crate) fn initial_mark_key(&self, level: u16, k: &Key) {
-        if let Some(ptr) = k.ptr() {
-            if let Some(b) = self.buckets.bucket_of(ptr) {
-                if self.buckets.raise_gen(ptr) {
-                    if level > 0 && k.pos() != Pos::MIN {
-                        self.buckets.set_prio(b, BTREE_PRIO);
-                    } else if level == 0 && self.buckets.prio(b) == BTREE_PRIO {
-                        self.buckets.set_prio(b, INITIAL_PRIO);
-                    }
-                }
-            }
+        let Some(target) = k.ptr().and_then(|p| self.buckets.target(p)) else {
+            return;
+        };
+        if k.pos() == Pos::MIN {
+            target.raise_gen();
+        } else if target.learn(level > 0) == 0 {
+            self.mark_target(level, k, target);
         }
-        self.mark_key(level, k);
     }
 }

@@ -29,8 +29,8 @@ impl CacheSet {
                     self.mark_key(level, &child.key());
                 }
                 for ptr in &node.stale {
-                    if let Some(bucket) = self.buckets.bucket_of(*ptr) {
-                        self.buckets.see_gen(bucket, ptr.gen());
+                    if let Some(target) = self.buckets.target(*ptr) {
+                        target.see();
                     }
                 }
                 let words = num::u64_from_usize(node.children.len()).saturating_mul(3);

@@ -150,11 +150,14 @@ impl CacheSet {
         let (mut stale, mut good, mut words) = (0u8, 0u64, 0usize);
         let mut data = 0u64;
         for k in n.keys.iter() {
-            stale = stale.max(self.mark_key(0, k));
-            if self.key_is_live(k) {
-                good = good.saturating_add(1);
-                words = words.saturating_add(k.words());
-                data = data.saturating_add(u64::from(k.size()));
+            match self.mark_key(0, k) {
+                Some(0) => {
+                    good = good.saturating_add(1);
+                    words = words.saturating_add(k.words());
+                    data = data.saturating_add(u64::from(k.size()));
+                }
+                Some(generations) => stale = stale.max(generations),
+                None => {}
             }
         }
         let all = num::u64_from_usize(n.keys.len());

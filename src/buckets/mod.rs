@@ -15,6 +15,7 @@
 //! (the bucket is pinned then), the holder of a pin (dirty data), gc.
 
 mod pin;
+mod target;
 mod word;
 
 use bcache_core::{
@@ -26,7 +27,6 @@ use bcache_core::{
         bucket::State,
         prio::{
             can_inc_gen,
-            gen_after,
             INITIAL_PRIO, //
         }, //
     },
@@ -34,9 +34,12 @@ use bcache_core::{
     key::Ptr,
     num::BucketNr, //
 };
-use bcache_kernel::atomic::{
-    Atomic,
-    Relaxed, //
+use bcache_kernel::{
+    atomic::{
+        Atomic,
+        Relaxed, //
+    },
+    zeroed, //
 };
 use core::ops::Range;
 use kernel::{
@@ -45,6 +48,7 @@ use kernel::{
     sync::Arc, //
 };
 pub(crate) use pin::BucketPin;
+pub(crate) use target::Target;
 pub(crate) use word::Mark;
 use word::{
     GcCell,
@@ -65,9 +69,9 @@ struct Table {
     rounds: Atomic<u32>,
     /// Those at the beginning of the last walk that settled what reached priority 0.
     walked: Atomic<u32>,
-    /// The words of a bucket are apart: together they would take up 16 bytes instead of 12.
-    states: KVVec<StateCell>,
-    gcs: KVVec<GcCell>,
+    /// The words of a bucket ([`StateCell`], [`GcCell`]) are apart: together they would take up 16 bytes instead of 12.
+    states: KVVec<Atomic<u64>>,
+    gcs: KVVec<Atomic<u32>>,
 }
 
 impl Table {
@@ -76,16 +80,30 @@ impl Table {
         Epoch::new(self.rounds.load(Relaxed))
     }
 
-    fn state(&self, b: BucketNr) -> Option<&StateCell> {
-        self.states.get(b.index())
+    fn state(&self, b: BucketNr) -> Option<StateCell<'_>> {
+        self.states.get(b.index()).map(StateCell)
     }
 
-    fn gc(&self, b: BucketNr) -> Option<&GcCell> {
-        self.gcs.get(b.index())
+    fn gc(&self, b: BucketNr) -> Option<GcCell<'_>> {
+        self.gcs.get(b.index()).map(GcCell)
+    }
+
+    /// The first words of the buckets with these numbers, as far as there are such.
+    fn states(&self, numbers: Range<usize>) -> impl Iterator<Item = StateCell<'_>> {
+        let end = numbers.end.min(self.states.len());
+        let states = self.states.get(numbers.start..end).unwrap_or(&[]);
+        states.iter().map(StateCell)
+    }
+
+    /// Both words of these buckets.
+    fn cells(&self, numbers: Range<usize>) -> impl Iterator<Item = (StateCell<'_>, GcCell<'_>)> {
+        let end = numbers.end.min(self.gcs.len());
+        let gcs = self.gcs.get(numbers.start..end).unwrap_or(&[]);
+        self.states(numbers).zip(gcs.iter().map(GcCell))
     }
 
     /// That of a bucket that can hold data; the superblock is in one before the first.
-    fn data_state(&self, b: BucketNr) -> Option<&StateCell> {
+    fn data_state(&self, b: BucketNr) -> Option<StateCell<'_>> {
         if b < self.geo.first_bucket() {
             return None;
         }
@@ -93,12 +111,12 @@ impl Table {
     }
 
     /// Both words of a bucket that can hold data.
-    fn data(&self, b: BucketNr) -> Option<(&StateCell, &GcCell)> {
+    fn data(&self, b: BucketNr) -> Option<(StateCell<'_>, GcCell<'_>)> {
         Some((self.data_state(b)?, self.gc(b)?))
     }
 
     /// The bucket a pointer leads to, if it leads into the cache.
-    fn of(&self, p: Ptr) -> Option<(BucketNr, &StateCell)> {
+    fn of(&self, p: Ptr) -> Option<(BucketNr, StateCell<'_>)> {
         if !p.is_available() {
             return None;
         }
@@ -136,25 +154,19 @@ impl BucketTable {
     /// `ENOMEM`.
     pub(crate) fn new(geo: &Geometry, dev: u16) -> Result<Self> {
         let n = BucketNr(geo.nbuckets()).index();
-        let mut states = KVVec::with_capacity(n, GFP_KERNEL)?;
-        let mut gcs = KVVec::with_capacity(n, GFP_KERNEL)?;
-        for _ in 0..n {
-            states.push(StateCell::new(), GFP_KERNEL)?;
-            gcs.push(GcCell::new(), GFP_KERNEL)?;
-        }
         let table = Table {
             geo: *geo,
             dev,
             rounds: Atomic::new(0),
             walked: Atomic::new(0),
-            states,
-            gcs,
+            states: zeroed::table(n)?,
+            gcs: zeroed::table(n)?,
         };
         Ok(Self(Arc::new(table, GFP_KERNEL)?))
     }
 
     fn state(&self, b: BucketNr) -> State {
-        self.0.state(b).map_or(State::UNUSED, StateCell::get)
+        self.0.state(b).map_or(State::UNUSED, |state| state.get())
     }
 
     /// Rounds of aging so far; wraps.
@@ -169,12 +181,22 @@ impl BucketTable {
 
     /// Priorities and generations of the buckets with these numbers, as far as there are such.
     pub(crate) fn prio_gens(&self, numbers: Range<usize>) -> impl Iterator<Item = (u16, u8)> + '_ {
-        let (now, states) = (self.0.now(), &self.0.states);
-        let end = numbers.end.min(states.len());
-        let states = states.get(numbers.start..end).unwrap_or(&[]);
-        states.iter().map(move |cell| {
+        let now = self.0.now();
+        self.0.states(numbers).map(move |cell| {
             let s = cell.get();
             (s.prio(now), s.gen())
+        })
+    }
+
+    /// Priority, mark, and whether somebody pins it, of each bucket with one of these numbers.
+    pub(crate) fn overview(
+        &self,
+        numbers: Range<usize>,
+    ) -> impl Iterator<Item = (u16, Mark, bool)> + '_ {
+        let now = self.0.now();
+        self.0.cells(numbers).map(move |(state, gc)| {
+            let s = state.get();
+            (s.prio(now), gc.get().mark(), s.pins() != 0)
         })
     }
 
@@ -209,18 +231,6 @@ impl BucketTable {
         }
     }
 
-    /// Start-up: whether a pointer is valid. If its generation is newer than the one known, the
-    /// latter is raised.
-    pub(crate) fn raise_gen(&self, p: Ptr) -> bool {
-        let Some((_, state)) = self.0.of(p) else {
-            return false;
-        };
-        let ahead = |s: State| p.gen().wrapping_sub(s.gen());
-        state
-            .update(|s| (ahead(s) <= MAX_NEWER).then(|| s.with_gen(p.gen())))
-            .is_some()
-    }
-
     /// The data was used: the bucket becomes young.
     pub(crate) fn touch(&self, b: BucketNr) {
         // Mostly it is young already; then nothing is written and no cache line moves.
@@ -252,7 +262,7 @@ impl BucketTable {
         if !age::walk_due(rounds, self.0.walked.load(Relaxed)) {
             return;
         }
-        for state in &self.0.states {
+        for state in self.0.states(0..usize::MAX) {
             let now = self.0.now();
             state.update(|s| Some(s.settled(now)).filter(|new| *new != s));
         }
@@ -273,26 +283,6 @@ impl BucketTable {
         }
     }
 
-    /// Raises the mark as a live key of `sectors` demands; false if the key contradicts the mark.
-    ///
-    /// `mark` is what the key says of its bucket: metadata, dirty or reclaimable.
-    pub(crate) fn add_mark(&self, b: BucketNr, mark: Mark, sectors: u32) -> bool {
-        let Some(gc) = self.0.gc(b) else {
-            return false;
-        };
-        gc.update(|g| {
-            let was = g.mark();
-            let meta = mark == Mark::Metadata;
-            if was != Mark::Free && (was == Mark::Metadata) != meta {
-                return None;
-            }
-            let keep = was == Mark::Dirty && mark == Mark::Reclaimable;
-            let new = if keep { was } else { mark };
-            Some(g.with_mark(new).add_sectors(sectors))
-        })
-        .is_some()
-    }
-
     /// Only raises the mark to metadata, sectors stay.
     pub(crate) fn mark_metadata(&self, b: BucketNr) {
         if let Some(gc) = self.0.gc(b) {
@@ -308,18 +298,17 @@ impl BucketTable {
             .map_or(0, |old| old.gen().wrapping_add(1))
     }
 
-    /// Sets generation and last generation (and priority) as read from the device.
-    pub(crate) fn load(&self, b: BucketNr, prio: u16, gen: u8) {
-        if let Some(state) = self.0.state(b) {
-            let now = self.0.now();
-            state.update(|s| Some(s.with_prio(prio, now).with_gen(gen).with_last_gc(gen)));
-        }
-    }
-
-    /// gc saw a key of generation `gen`.
-    pub(crate) fn see_gen(&self, b: BucketNr, gen: u8) {
-        if let Some(state) = self.0.state(b) {
-            state.update(|s| (gen_after(s.last_gc(), gen) != 0).then(|| s.with_last_gc(gen)));
+    /// Start-up, when nobody has a pin: priorities and generations of the buckets from `first` on, as read from the device.
+    pub(crate) fn load(&self, first: BucketNr, entries: impl Iterator<Item = (u16, u8)>) {
+        let now = self.0.now();
+        let cells = self.0.states(first.index()..usize::MAX);
+        for (state, (prio, gen)) in cells.zip(entries) {
+            state.change(|_| {
+                State::UNUSED
+                    .with_prio(prio, now)
+                    .with_gen(gen)
+                    .with_last_gc(gen)
+            });
         }
     }
 
@@ -369,43 +358,31 @@ impl BucketTable {
         Some(BucketPin::new(&self.0, b))
     }
 
-    /// First half of a gc start: notes what may be reused while gc runs. What is empty goes first then, too: as only its
-    /// priority will tell, that becomes 0. Allocator mutex held.
-    pub(crate) fn gc_note(&self, b: BucketNr) {
-        let Some((state, gc)) = self.0.data(b) else {
-            return;
-        };
-        state.update(|s| (s.last_gc() != s.gen()).then(|| s.with_last_gc(s.gen())));
-        let reuse = self.reuse(b, true);
-        if matches!(
-            reuse,
-            Reuse::Yes {
-                prio: 1..,
-                sectors: 0
-            }
-        ) {
-            self.set_prio(b, 0);
-        }
-        let yes = matches!(reuse, Reuse::Yes { .. });
-        let noted = |g: GcWord| g.has(GcWord::RECLAIMABLE_IN_GC) == yes;
-        gc.update(|g| (!noted(g)).then(|| g.with(GcWord::RECLAIMABLE_IN_GC, yes)));
-    }
-
-    /// Second half: forgets the mark of a bucket nobody pins. Allocator mutex held.
-    pub(crate) fn gc_forget(&self, b: BucketNr) {
-        let Some((state, gc)) = self.0.data(b) else {
-            return;
-        };
-        const MARK: u32 = !GcWord::RECLAIMABLE_IN_GC;
-        let forgets = |g: GcWord| g.has(MARK) && state.get().pins() == 0;
-        gc.update(|g| forgets(g).then(|| g.with(MARK, false)));
-    }
-
-    /// Pins the bucket, whatever it holds; `None` before the first one for data.
-    pub(crate) fn pin(&self, b: BucketNr) -> Option<BucketPin> {
+    /// First half of a gc start, while the marks are valid: notes what may be reused while gc runs. What is empty goes first
+    /// then, too: as only its priority will tell, that becomes 0. Numbers are those of buckets for data. Allocator mutex held.
+    pub(crate) fn gc_note(&self, numbers: Range<usize>) {
         let now = self.0.now();
-        self.0.data_state(b)?.update(|s| Some(s.pinned(now)))?;
-        Some(BucketPin::new(&self.0, b))
+        for (state, gc) in self.0.cells(numbers) {
+            // It can have a new generation now, so that mark and pins decide (see `reuse`).
+            let s = state.change(|s| s.with_last_gc(s.gen()));
+            let g = gc.get();
+            let yes = matches!(g.mark(), Mark::Free | Mark::Reclaimable) && s.pins() == 0;
+            if yes && g.sectors() == 0 {
+                state.change(|s| s.with_prio(0, now));
+            }
+            if g.has(GcWord::RECLAIMABLE_IN_GC) != yes {
+                gc.update(|g| Some(g.with(GcWord::RECLAIMABLE_IN_GC, yes)));
+            }
+        }
+    }
+
+    /// Second half: forgets the marks of buckets that nobody pins. Allocator mutex held.
+    pub(crate) fn gc_forget(&self, numbers: Range<usize>) {
+        const MARK: u32 = !GcWord::RECLAIMABLE_IN_GC;
+        for (state, gc) in self.0.cells(numbers) {
+            let forgets = |g: GcWord| g.has(MARK) && state.get().pins() == 0;
+            gc.update(|g| forgets(g).then(|| g.with(MARK, false)));
+        }
     }
 
     /// Pins the bucket a pointer leads to, unless the pointer is stale. Atomic: as long as the pin
@@ -422,14 +399,34 @@ impl BucketTable {
         BucketPin::new(&self.0, b)
     }
 
-    /// Takes back one claim that [`BucketPin::into_nr`] gave up.
+    /// A claim that is no value, as [`BucketPin::into_nr`] leaves one behind, whatever the bucket holds.
+    pub(crate) fn claim(&self, b: BucketNr) {
+        if let Some(state) = self.0.data_state(b) {
+            let now = self.0.now();
+            state.update(|s| Some(s.pinned(now)));
+        }
+    }
+
+    /// Takes back one claim that is no value.
     pub(crate) fn unpin(&self, b: BucketNr) {
-        drop(self.adopt(b));
+        if let Some(state) = self.0.state(b) {
+            let now = self.0.now();
+            state.update(|s| Some(s.unpinned(now)));
+        }
     }
 
     /// All bucket numbers that can be in use.
     pub(crate) fn all(&self) -> impl DoubleEndedIterator<Item = BucketNr> {
         let geo = &self.0.geo;
         (geo.first_bucket().0..geo.nbuckets()).map(BucketNr)
+    }
+
+    /// The same, `step` at a time.
+    pub(crate) fn steps(&self, step: usize) -> impl Iterator<Item = Range<usize>> {
+        let geo = &self.0.geo;
+        let (first, end) = (geo.first_bucket().index(), BucketNr(geo.nbuckets()).index());
+        (first..end)
+            .step_by(step.max(1))
+            .map(move |from| from..from.saturating_add(step).min(end))
     }
 }

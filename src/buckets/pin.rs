@@ -29,7 +29,7 @@ impl BucketPin {
         }
     }
 
-    fn state(&self) -> Option<(&StateCell, Epoch)> {
+    fn state(&self) -> Option<(StateCell<'_>, Epoch)> {
         let table = self.table.as_ref()?;
         Some((table.state(self.nr)?, table.now()))
     }

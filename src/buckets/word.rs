@@ -46,6 +46,20 @@ impl Mark {
     }
 }
 
+impl Mark {
+    /// What it becomes by a live key that says `key` (metadata, dirty or reclaimable) of the bucket; `None` if the key
+    /// contradicts it.
+    #[inline]
+    pub(super) const fn raised(self, key: Self) -> Option<Self> {
+        match (self, key) {
+            (Self::Free, _) | (Self::Metadata, Self::Metadata) => Some(key),
+            (Self::Metadata, _) | (_, Self::Metadata) => None,
+            (Self::Dirty, _) => Some(self),
+            (Self::Reclaimable, _) => Some(key),
+        }
+    }
+}
+
 /// The second word: mark in bits 0..2, bit 2 "was reclaimable when the running gc began", sectors
 /// used in the rest.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -86,21 +100,17 @@ impl GcWord {
     }
 }
 
-/// The first word of a bucket in the table.
-pub(super) struct StateCell(Atomic<u64>);
+/// The first word of a bucket in the table; zeros are an unused bucket of generation 0.
+#[derive(Clone, Copy)]
+pub(super) struct StateCell<'a>(pub(super) &'a Atomic<u64>);
 
-impl StateCell {
-    /// That of an unused bucket of generation 0.
-    pub(super) fn new() -> Self {
-        Self(Atomic::new(State::UNUSED.bits()))
-    }
-
-    pub(super) fn get(&self) -> State {
+impl StateCell<'_> {
+    pub(super) fn get(self) -> State {
         State::from_bits(self.0.load(Acquire))
     }
 
     /// Applies `f` until it takes; gives the state before, or `None` if `f` declined.
-    pub(super) fn update(&self, mut f: impl FnMut(State) -> Option<State>) -> Option<State> {
+    pub(super) fn update(self, mut f: impl FnMut(State) -> Option<State>) -> Option<State> {
         let mut old = self.0.load(Acquire);
         loop {
             let new = f(State::from_bits(old))?;
@@ -110,23 +120,34 @@ impl StateCell {
             }
         }
     }
+
+    /// Applies `f` until it takes; gives the state after. Where `f` changes nothing nothing is written.
+    pub(super) fn change(self, f: impl Fn(State) -> State) -> State {
+        let mut old = self.get();
+        loop {
+            let new = f(old);
+            if new == old {
+                return new;
+            }
+            match self.0.cmpxchg(old.bits(), new.bits(), Full) {
+                Ok(_) => return new,
+                Err(now) => old = State::from_bits(now),
+            }
+        }
+    }
 }
 
-/// The second word of a bucket in the table.
-pub(super) struct GcCell(Atomic<u32>);
+/// The second word of a bucket in the table; zeros if nothing is in the bucket.
+#[derive(Clone, Copy)]
+pub(super) struct GcCell<'a>(pub(super) &'a Atomic<u32>);
 
-impl GcCell {
-    /// Nothing is in the bucket.
-    pub(super) fn new() -> Self {
-        Self(Atomic::new(0))
-    }
-
-    pub(super) fn get(&self) -> GcWord {
+impl GcCell<'_> {
+    pub(super) fn get(self) -> GcWord {
         GcWord(self.0.load(Acquire))
     }
 
     /// As [`StateCell::update`].
-    pub(super) fn update(&self, mut f: impl FnMut(GcWord) -> Option<GcWord>) -> Option<GcWord> {
+    pub(super) fn update(self, mut f: impl FnMut(GcWord) -> Option<GcWord>) -> Option<GcWord> {
         let mut old = self.0.load(Acquire);
         loop {
             let new = f(GcWord(old))?;

@@ -66,20 +66,20 @@ pub const fn rounds_allowed(due: u32, rounds: u32, walked: u32) -> u32 {
 ///
 /// # Invariants
 ///
-/// Either bit 23 is set and the low 16 bits are a priority that does not age; or it is not, and the
-/// low 23 bits are the epoch in which the priority becomes (or became) 0.
+/// Either bit 23 is not set and the low 16 bits are a priority that does not age; or it is, and the
+/// low 23 bits are the epoch in which the priority becomes (or became) 0. So zeros are an unused bucket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stamp(u32);
 
 impl Stamp {
     /// Bits that one takes.
     pub const BITS: u32 = 24;
-    const FIXED: u32 = CYCLE;
+    const AGING: u32 = CYCLE;
 
     /// From its bits.
     #[inline]
     pub const fn from_bits(bits: u64) -> Self {
-        Self(low_u32(bits) & (Self::FIXED | MASK))
+        Self(low_u32(bits) & (Self::AGING | MASK))
     }
 
     /// Its bits.
@@ -91,7 +91,7 @@ impl Stamp {
     /// A priority that does not age.
     #[inline]
     pub const fn fixed(prio: u16) -> Self {
-        Self(Self::FIXED | low_u32(u64_from_u16(prio)))
+        Self(low_u32(u64_from_u16(prio)))
     }
 
     /// A priority that ages from now on, unless it is that of an unused bucket or of the index.
@@ -100,14 +100,15 @@ impl Stamp {
         if prio == 0 || prio == BTREE_PRIO {
             return Self::fixed(prio);
         }
-        Self(now.0.wrapping_add(low_u32(u64_from_u16(prio))) & MASK)
+        let end = now.0.wrapping_add(low_u32(u64_from_u16(prio)));
+        Self(Self::AGING | (end & MASK))
     }
 
     /// The priority now.
     #[inline]
     pub const fn prio(self, now: Epoch) -> u16 {
         let left = self.0.wrapping_sub(now.0) & MASK;
-        if self.0 & Self::FIXED != 0 {
+        if self.0 & Self::AGING == 0 {
             low_u16(self.bits())
         } else if left > MOST {
             0

@@ -4,9 +4,15 @@
 //!
 //! C: `pin`, `prio`, `gen`, `last_gc` of `struct bucket` in `bcache.h`.
 
-use super::age::{
-    Epoch,
-    Stamp, //
+use super::{
+    age::{
+        Epoch,
+        Stamp, //
+    },
+    prio::{
+        gen_after,
+        BTREE_PRIO, //
+    }, //
 };
 use crate::num::{
     low_u32,
@@ -31,8 +37,8 @@ const _: () = assert!(STAMP_SHIFT + Stamp::BITS == u64::BITS);
 pub struct State(u64);
 
 impl State {
-    /// That of an unused bucket of generation 0.
-    pub const UNUSED: Self = Self::from_bits(Stamp::fixed(0).bits() << STAMP_SHIFT);
+    /// That of an unused bucket of generation 0: zeros.
+    pub const UNUSED: Self = Self::from_bits(0);
 
     /// From its bits.
     #[inline]
@@ -75,6 +81,12 @@ impl State {
         self.stamp().prio(now)
     }
 
+    /// Whether the priority is that of the index, which does not age.
+    #[inline]
+    pub const fn is_of_index(self) -> bool {
+        self.stamp().bits() == Stamp::fixed(BTREE_PRIO).bits()
+    }
+
     #[inline]
     const fn with_stamp(self, s: Stamp) -> Self {
         Self((self.0 & ((1 << STAMP_SHIFT) - 1)) | (s.bits() << STAMP_SHIFT))
@@ -90,6 +102,15 @@ impl State {
     #[inline]
     pub const fn with_last_gc(self, gen: u8) -> Self {
         Self((self.0 & !(0xff << LAST_GC_SHIFT)) | (u64_from_u8(gen) << LAST_GC_SHIFT))
+    }
+
+    /// gc found a key of generation `gen`.
+    #[inline]
+    pub const fn seen(self, gen: u8) -> Self {
+        match gen_after(self.last_gc(), gen) {
+            0 => self,
+            _ => self.with_last_gc(gen),
+        }
     }
 
     /// Another priority.
@@ -133,7 +154,6 @@ mod tests {
     use super::*;
     use crate::alloc::prio::{
         age,
-        BTREE_PRIO,
         INITIAL_PRIO, //
     };
 
@@ -169,8 +189,19 @@ mod tests {
             }
             let fields = (s.pins(), s.gen(), s.last_gc(), s.prio(now));
             assert_eq!(fields, (pins, gen, last, prio));
+            assert_eq!(s.is_of_index(), prio == BTREE_PRIO);
+            let seen = gen_after(last, gen) != 0;
+            assert_eq!(s.seen(gen), if seen { s.with_last_gc(gen) } else { s });
             assert_eq!(State::from_bits(s.bits()), s);
         }
+    }
+
+    #[test]
+    fn unused_is_zeros() {
+        let now = Epoch::new(7);
+        let fields = |s: State| (s.pins(), s.gen(), s.last_gc(), s.prio(now));
+        assert_eq!(fields(State::UNUSED), (0, 0, 0, 0));
+        assert_eq!(Stamp::fixed(0).bits(), 0);
     }
 
     #[test]
