@@ -14,6 +14,7 @@ use crate::{
 use bcache_core::{
     geometry::Geometry,
     num::{
+        u32_from_usize_sat,
         usize_from_u32,
         BucketNr, //
     },
@@ -168,9 +169,13 @@ impl CacheSet {
                 pr_warn!("{}\n", Shown(e));
                 EIO
             })?;
-            for (entry, b) in set.entries.iter().zip(numbers.by_ref()) {
-                self.buckets.load(BucketNr(b), entry.prio(), entry.gen());
-            }
+            let entries = set.entries.iter();
+            self.buckets.load(
+                BucketNr(numbers.start),
+                entries.map(|entry| (entry.prio(), entry.gen())),
+            );
+            let read = u32_from_usize_sat(set.entries.len());
+            numbers.start = numbers.start.saturating_add(read);
             bucket = set.next_bucket;
             let seq = set.seq;
             io.seq = seq;

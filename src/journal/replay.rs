@@ -6,7 +6,6 @@
 //! journaled, so that later ones overwrite earlier ones; to insert a key that is in its leaf already changes nothing.
 
 use crate::{
-    buckets::BucketPin,
     cache_set::CacheSet,
     show::Shown, //
 };
@@ -17,6 +16,7 @@ use bcache_core::{
         SeqSpan, //
     },
     key::Key,
+    num::BucketNr,
     ondisk::jset::Jset, //
 };
 use kernel::{
@@ -117,12 +117,11 @@ impl Replay {
 
 impl CacheSet {
     /// The bucket that a journaled key pins until it is in the btree.
-    fn journal_key_pin(&self, k: &Key) -> Option<BucketPin> {
+    fn journal_key_bucket(&self, k: &Key) -> Option<BucketNr> {
         if !k.leaf_ok(&self.geo) {
             return None;
         }
-        let b = self.buckets.bucket_of(k.ptr()?)?;
-        self.buckets.pin(b)
+        self.buckets.bucket_of(k.ptr()?)
     }
 
     /// Marks the buckets of all keys in the journal as the walk over the btree did, and pins them until
@@ -131,8 +130,8 @@ impl CacheSet {
         // Newest first: its generations are the ones that count.
         for entry in replay.iter().rev() {
             for k in entry.keys.iter() {
-                if let Some(pin) = self.journal_key_pin(k) {
-                    let _kept = pin.into_nr();
+                if let Some(b) = self.journal_key_bucket(k) {
+                    self.buckets.claim(b);
                     self.initial_mark_key(0, k);
                 }
             }
@@ -175,10 +174,8 @@ impl CacheSet {
                     return Err(EIO);
                 }
                 self.btree_insert(&self.replayed(k), Some(&pin))?;
-                if let Some(again) = self.journal_key_pin(k) {
-                    // The pin just taken, and the one of `journal_mark`.
-                    let b = again.into_nr();
-                    self.buckets.unpin(b);
+                // What `journal_mark` claimed.
+                if let Some(b) = self.journal_key_bucket(k) {
                     self.buckets.unpin(b);
                 }
                 keys = keys.saturating_add(1);

@@ -26,6 +26,7 @@ use bcache_core::{
     num::{
         u64_from_usize,
         usize_from_u32,
+        PAGE_BYTES,
         SECTOR_SHIFT, //
     },
     ondisk::jset::{
@@ -106,16 +107,22 @@ impl Scan<'_> {
     }
 
     /// Number of the first entry in bucket `i`.
+    ///
+    /// Most entries fit into a page, and there are many buckets.
     fn first_seq(&mut self, i: u32) -> Result<Option<u64>> {
-        let len = self.buf.len().min(MAX_JSET_BYTES);
-        self.c.meta_read(self.start(i), &mut self.buf, 0..len)?;
-        let block = self.buf.as_slice().get(..len).unwrap_or(&[]);
-        match parse_jset(crc64_be, block, self.c.set_magic, len) {
-            Ok(jset) => Ok(Some(jset.seq)),
-            Err(BadJset::Magic) => Ok(None),
-            Err(e) => {
-                pr_info!("journal bucket {}: {}\n", i, Shown(e));
-                Ok(None)
+        let most = self.buf.len().min(MAX_JSET_BYTES);
+        let mut len = most.min(PAGE_BYTES);
+        loop {
+            self.c.meta_read(self.start(i), &mut self.buf, 0..len)?;
+            let block = self.buf.as_slice().get(..len).unwrap_or(&[]);
+            match parse_jset(crc64_be, block, self.c.set_magic, most) {
+                Ok(jset) => return Ok(Some(jset.seq)),
+                Err(BadJset::Magic) => return Ok(None),
+                Err(BadJset::Short) if len < most => len = most,
+                Err(e) => {
+                    pr_info!("journal bucket {}: {}\n", i, Shown(e));
+                    return Ok(None);
+                }
             }
         }
     }
@@ -199,7 +206,7 @@ impl Replay {
         if self.newest.as_ref().is_some_and(|n| jset.seq < n.last_seq) {
             return Ok(());
         }
-        let mut keys = KVVec::new();
+        let mut keys = KVVec::with_capacity(jset.keys().count(), GFP_KERNEL)?;
         for k in jset.keys() {
             keys.push(k, GFP_KERNEL)?;
         }
