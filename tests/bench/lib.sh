@@ -85,9 +85,9 @@ fill() {
 	done
 }
 
-# fill_big DEVICE OFFSET-MiB MiB [RW]: the same in big requests, from the area's start to its end, once
+# fill_big DEVICE OFFSET-MiB MiB [RW [BLOCK [FIO-OPTION...]]]: the same in big requests, from the area's start to its end, once
 fill_big() {
-	"${FIO[@]}" --name=fill --filename="$1" --offset="${2}M" --size="${3}M" --bs="${5:-1M}" --rw="${4:-write}" >/tmp/fio.log || die "fill_big"
+	"${FIO[@]}" --name=fill --filename="$1" --offset="${2}M" --size="${3}M" --bs="${5:-1M}" --rw="${4:-write}" "${@:6}" >/tmp/fio.log || die "fill_big"
 }
 
 # verify DEVICE OFFSET-MiB BYTES: reads what was written VERIFIABLE

@@ -65,7 +65,8 @@ ROWS = {
     "reuse-write-8k": Row(REQUEST, "raw-write-8k", 2, ROUNDS),
     "gc": Row("key", "raw-idle", 2, ONCE),
     "stop": Row("set", None, 8, ONCE),
-    "register": Row("key", None, 5, ONCE),
+    "register": Row("4 KiB key", None, 5, ONCE),
+    "register-bucket": Row("bucket", None, 5, ONCE),
     "attach-recount": Row("key", None, 2, ONCE),
 }
 

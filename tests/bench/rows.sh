@@ -62,8 +62,9 @@ request_rows() {
 
 driver_rows() {
 	request_rows
-	split_rows
+	split_row
 	mixed_row
 	invalidate_row
 	index_rows
+	register_rows
 }

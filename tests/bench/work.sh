@@ -43,25 +43,14 @@ free_kib() {
 }
 
 # Small nodes of the index (16 KiB, 550 keys when half full): they split while N keys come.
-split_rows() {
-	any_wanted split-write-1 recover || return 0
+split_row() {
+	wanted split-write-1 || return 0
 	open_backing
 	attach_set $SMALL 16k
 	mode writeback
 	echo 0 >$BDEV/writeback_running
-	if wanted split-write-1; then
-		row split-write-1 $DEV $A "$N" 4 1 randwrite "${VERIFIABLE[@]}"
-	else
-		fill_big $DEV $A $((N / 256)) randwrite 4k
-	fi
-	sleep 2
-	# As of a machine that dies here: keys are in the journal, and not yet all in the index.
-	dd if=$SMALL of=$COPY bs=1M oflag=direct 2>/dev/null
-	stop_all
-	sleep 1
-	REST=1 work recover "$N" register_set $COPY
-	register_backing
-	! wanted split-write-1 || verify $DEV $A $((N * 4096))
+	row split-write-1 $DEV $A "$N" 4 1 randwrite "${VERIFIABLE[@]}"
+	verify $DEV $A $((N * 4096))
 	stop_all
 	sleep 1
 }
@@ -71,7 +60,7 @@ split_rows() {
 KEYS=16384
 index_rows() {
 	local before taken
-	any_wanted gc stop register attach-recount kib-per-gib-4k kib-per-gib-64k || return 0
+	any_wanted gc stop register-bucket attach-recount kib-per-gib-4k kib-per-gib-64k || return 0
 	open_backing
 	before=$(free_kib)
 	attach_set $CACHE 16k
@@ -89,8 +78,31 @@ index_rows() {
 	work stop 1 stop_all
 	sleep 1
 	# The threads of the set make their first buckets ready: all of that is the registration's.
-	REST=1 work register $KEYS register_set $CACHE
+	REST=1 work register-bucket $((CACHE_MB * 64)) register_set $CACHE
 	REST=1 work attach-recount $KEYS register_backing
+	stop_all
+	sleep 1
+}
+
+# As many keys of 4 KiB, at random, and no more buckets than their data fills: what an index costs as it grows by keys. First
+# as after a machine that died, when keys are in the journal that are not yet in the index; then as after a stop.
+register_rows() {
+	any_wanted recover register || return 0
+	open_backing
+	attach_set $SMALL 64k
+	mode writeback
+	echo 0 >$BDEV/writeback_running
+	fill_big $DEV 0 $((KEYS / 256)) randwrite 4k "${VERIFIABLE[@]}"
+	sleep 2
+	dd if=$SMALL of=$COPY bs=1M oflag=direct 2>/dev/null
+	stop_all
+	sleep 1
+	REST=1 work recover $KEYS register_set $COPY
+	register_backing
+	verify $DEV 0 $((KEYS * 4096))
+	stop_all
+	sleep 1
+	REST=1 work register $KEYS register_set $SMALL
 	stop_all
 	sleep 1
 }
