@@ -1,17 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # host: --timeout 300
-# alone
 # The controller of the writeback rate in a guest: C's law and the adaptive one under a step of the load. The figures agree
-# with those of the simulator, and are what the adaptive law promises. The pictures and the numbers stay in
-# $CONTROLLER_OUT, if that is set.
+# with those of the simulator, and are what the adaptive law promises. The guest runs with --icount: its clock stands still
+# while nobody works, so that a busy host changes nothing. The pictures and the numbers stay in $CONTROLLER_OUT, if that is set.
 set -u
 here=$(dirname "$0")
 top=$(cd "$here/../.." && pwd)
 out=${CONTROLLER_OUT:-$TMPDIR/controller}
 mkdir -p "$out"
 start=$SECONDS
-"$VM" run --driver "${VM_DRIVER:-rust}" --mem 2G --timeout 280 --out "$out" --with "$here/lib.sh" \
+"$VM" run --driver "${VM_DRIVER:-rust}" --icount --cpus 1 --mem 2G --timeout 280 --out "$out" --with "$here/lib.sh" \
 	"$here/lib_controller.sh" guest pi adaptive >"$out/guest.log" 2>&1
 status=$?
 sed -n 's/^\(not ok\|ok\|#\) /# guest: &/p' "$out/guest.log"

@@ -20,13 +20,13 @@ tune() {
 drained() {
 	[ "$(dirty_bytes "$back")" = 0 ] && [ "$(state "$back")" = clean ]
 }
-# fio_area SEED AREA OPTION...: the same writes for the same seed; area A or B, 24 MiB each
+# fio_area SEED AREA OPTION...: the same writes for the same seed; area A or B, 12 MiB each
 fio_area() {
 	local seed=$1 offset=0
-	[ "$2" = A ] || offset=24m
+	[ "$2" = A ] || offset=12m
 	shift 2
 	fio --name=area --filename="$disk" --direct=1 --ioengine=libaio --rw=randwrite --bsrange=4k-64k --iodepth=16 \
-		--offset="$offset" --size=24m --randseed="$seed" --verify=crc32c --verify_header_seed=1 --verify_fatal=1 --output-format=terse "$@"
+		--offset="$offset" --size=12m --randseed="$seed" --verify=crc32c --verify_header_seed=1 --verify_fatal=1 --output-format=terse "$@"
 }
 # loaded: much has been written and there is dirty data
 loaded() {
