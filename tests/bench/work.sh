@@ -84,25 +84,28 @@ index_rows() {
 	sleep 1
 }
 
-# As many keys of 4 KiB, at random, and no more buckets than their data fills: what an index costs as it grows by keys. First
-# as after a machine that died, when keys are in the journal that are not yet in the index; then as after a stop.
+# 12288 keys of 4 KiB, at random, and no more buckets than half a cache of 64 KiB each: what an index costs as it grows by
+# keys. First as after a machine that died, when keys are in the journal that are not yet in the index; then as after a stop.
 register_rows() {
+	local keys=12288 dirty
 	any_wanted recover register || return 0
 	open_backing
 	attach_set $SMALL 64k
 	mode writeback
 	echo 0 >$BDEV/writeback_running
-	fill_big $DEV 0 $((KEYS / 256)) randwrite 4k "${VERIFIABLE[@]}"
+	fill_big $DEV 0 $((keys / 256)) randwrite 4k "${VERIFIABLE[@]}"
+	read -r dirty <$BDEV/dirty_data
+	[ "$dirty" = $((keys / 256)).0M ] || die "$dirty of $((keys / 256)) MiB are dirty"
 	sleep 2
 	dd if=$SMALL of=$COPY bs=1M oflag=direct 2>/dev/null
 	stop_all
 	sleep 1
-	REST=1 work recover $KEYS register_set $COPY
+	REST=1 work recover $keys register_set $COPY
 	register_backing
-	verify $DEV 0 $((KEYS * 4096))
+	verify $DEV 0 $((keys * 4096))
 	stop_all
 	sleep 1
-	REST=1 work register $KEYS register_set $SMALL
+	REST=1 work register $keys register_set $SMALL
 	stop_all
 	sleep 1
 }

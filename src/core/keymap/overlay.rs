@@ -65,7 +65,7 @@ impl<C: Chunks> KeyMap<C> {
     /// Puts `k` over what is there.
     ///
     /// `dropped` sees every piece of older keys that is overwritten, in ascending order. The key is joined
-    /// with its neighbours where [`Key::try_merge`] allows it. A key without pointer is kept like any other.
+    /// with its neighbours where [`Key::try_merge`] allows it, unless exactly this key is there already. A key without pointer is kept like any other.
     /// A key of size 0, or larger than its end, changes nothing.
     ///
     /// # Errors

@@ -109,6 +109,8 @@ fn content(map: &Map) -> Model {
 #[derive(Clone, Debug)]
 enum Op {
     Insert(Key),
+    /// The key of this number, if there are as many, once more.
+    Again(usize),
     Erase(u32, u64, u64),
     Replace(Key, Key),
     /// Fails for memory from now on, or not.
@@ -151,6 +153,7 @@ fn key() -> impl Strategy<Value = Key> {
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         12 => key().prop_map(Op::Insert),
+        2 => (0..64usize).prop_map(Op::Again),
         2 => (0..INODES as u32, sector(), 0..80u64)
             .prop_map(|(i, s, n)| Op::Erase(i, s, (s + n).min(SECTORS as u64))),
         3 => (key(), key()).prop_map(|(k, e)| Op::Replace(k, e)),
@@ -183,6 +186,12 @@ fn step(map: &mut Map, model: &mut Model, op: &Op) -> Result<(), NoMem> {
         paint(&mut gone, k);
     };
     match *op {
+        Op::Again(n) => {
+            let Some(k) = map.iter().nth(n).copied() else {
+                return Ok(());
+            };
+            return step(map, model, &Op::Insert(k));
+        }
         Op::Insert(k) => {
             map.insert(&k, BUCKET, &mut see)?;
             paint(model, &k);
@@ -349,6 +358,22 @@ fn appending_fills_chunks() {
     assert!(
         map.is_empty() && map.words() == 0 && map.first().is_none() && map.split_point().is_none()
     );
+}
+
+#[test]
+fn appending_without_memory() {
+    let mut map = touching(42);
+    let before: Vec<Key> = map.iter().copied().collect();
+    set_budget(&mut map, 0);
+    let next = |sector| Key::extent(0, 168, 4, false, Some(Ptr::new(0, sector, 0)));
+    // A bucket of its own would need a chunk; what goes on in the bucket of the last key does not.
+    let nothing = |_: &Key| panic!("nothing was there");
+    assert_eq!(map.insert(&next(168), 4, nothing), Err(NoMem));
+    assert!(map.iter().copied().eq(before));
+    assert_eq!(map.insert(&next(168), 1024, nothing), Ok(()));
+    assert_eq!((map.len(), map.chunks().list.len()), (42, 1));
+    assert_eq!(map.last().unwrap().size(), 8);
+    content(&map);
 }
 
 /// Keys of 4 sectors that follow each other everywhere but are not joined: each is a bucket of its
