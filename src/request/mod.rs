@@ -178,11 +178,11 @@ pub(crate) fn submit(dev: ArcBorrow<'_, CachedDev>, mut user: UserBio) {
     if dev.flags.io_disable.get() {
         return user.end(Status::IOERR);
     }
-    let _noio = memalloc::noio();
     match Route::of(&dev) {
         Route::Gone => user.end(Status::IOERR),
         Route::Cached(stay) if stay.att.set.io_disabled() => user.end(Status::IOERR),
         Route::Cached(stay) => {
+            let _noio = memalloc::noio();
             user.start_acct();
             dispatch(stay, user);
         }
