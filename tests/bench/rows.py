@@ -63,6 +63,8 @@ ROWS = {
     "recover": Row("4 KiB key", None, 2, ONCE),
     "mixed": Row(REQUEST, "raw-mixed", 1, ROUNDS),
     "reuse-write-8k": Row(REQUEST, "raw-write-8k", 2, ROUNDS),
+    "take-write-131k": Row(REQUEST, "raw-write-8k", 5, ROUNDS),
+    "take-write-1m": Row(REQUEST, "raw-write-8k", 5, ROUNDS),
     "gc": Row("key", "raw-idle", 2, ONCE),
     "stop": Row("set", None, 8, ONCE),
     "register": Row("4 KiB key", None, 5, ONCE),

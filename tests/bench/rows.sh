@@ -65,6 +65,7 @@ driver_rows() {
 	split_row
 	mixed_row
 	invalidate_row
+	take_rows
 	index_rows
 	register_rows
 }

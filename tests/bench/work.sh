@@ -132,3 +132,25 @@ invalidate_row() {
 	stop_all
 	sleep 1
 }
+
+# take_row NAME DISK BUCKET-KIB: each request takes a bucket of very many that are free
+take_row() {
+	open_backing
+	attach_set "$2" "${3}k"
+	mode writeback
+	echo 0 >$BDEV/writeback_running
+	row "$1" $DEV 0 8192 "$3" 1 randwrite
+	stop_all
+	sleep 1
+}
+
+# 131,072 buckets, and 1,048,576 on a disk whose memory is what was written to it; of 8 KiB, as C dies with smaller ones
+take_rows() {
+	! wanted take-write-131k || take_row take-write-131k $CACHE 8
+	wanted take-write-1m || return 0
+	insmod /modules/configfs.ko 2>/dev/null
+	insmod /modules/null_blk.ko nr_devices=1 queue_mode=0 gb=8 memory_backed=1 || die "null_blk"
+	until_ok 10 test -b /dev/nullb0
+	take_row take-write-1m /dev/nullb0 8
+	until_ok 10 rmmod null_blk
+}

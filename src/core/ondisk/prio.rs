@@ -183,11 +183,17 @@ pub fn encode_prio_set(
     let nr = data.len() / size_of::<PrioEntry>();
     let (slots, _) = <[PrioEntry]>::mut_from_prefix_with_elems(data, nr).map_err(|_| NoSpace)?;
     let was = core::mem::replace(used, usize::MAX);
-    let mut slots = slots.iter_mut();
-    for entry in entries {
-        *slots.next().ok_or(NoSpace)? = entry;
+    let mut entries = entries.into_iter();
+    let mut written = 0usize;
+    for (slot, entry) in slots.iter_mut().zip(entries.by_ref()) {
+        // Field by field: there are as many as buckets, and what is put together first costs twice as much.
+        slot.prio.set(entry.prio());
+        slot.gen = entry.gen();
+        written = written.wrapping_add(1);
     }
-    let written = nr.saturating_sub(slots.len());
+    if written == nr && entries.next().is_some() {
+        return Err(NoSpace);
+    }
     let end = written
         .saturating_mul(size_of::<PrioEntry>())
         .saturating_add(size_of::<Header>());
