@@ -61,7 +61,7 @@ impl Plan {
         }
     }
 
-    /// Makes the plan anew: all `sectors` from the backing device.
+    /// Makes the plan anew: the first `sectors`, from the backing device.
     pub(super) fn all_from_backing(&mut self, sectors: u32) {
         self.restart(0);
         self.push(sectors, NOWHERE);

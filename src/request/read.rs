@@ -212,14 +212,14 @@ fn without_index(job: Job<ReadReq>) {
     if job.dirty || job.stay.att.wb.has_dirty.get() {
         return end(job, Status::IOERR);
     }
-    from_backing(job);
+    let sectors = job.sectors;
+    from_backing(job, sectors);
 }
 
-/// Reads everything from the backing device. Worker.
-fn from_backing(mut job: Job<ReadReq>) {
+/// Reads the first `sectors` from the backing device. Worker.
+fn from_backing(mut job: Job<ReadReq>, sectors: u32) {
     job.done = 0;
     job.fill_over = true;
-    let sectors = job.sectors;
     job.plan.all_from_backing(sectors);
     send(job, None);
 }
@@ -350,7 +350,8 @@ fn round_over(mut job: Job<ReadReq>) {
 /// Data from the cache was bad. Worker.
 ///
 /// After a race a new look-up tells where the data is now. After an error of the device only the backing
-/// device is left, and only if it has current data.
+/// device is left, and only for what was looked up and is clean: what comes behind may be dirty, and the next round finds
+/// that out.
 fn recover(mut job: Job<ReadReq>) {
     let failed = !job.cache.is_ok();
     let lost = failed || job.races >= MAX_RACES;
@@ -365,7 +366,12 @@ fn recover(mut job: Job<ReadReq>) {
     job.cache.reset();
     job.raced.clear();
     if lost {
-        return from_backing(job);
+        let known = match job.plan.end() {
+            // A hit, of all of it.
+            0 => job.sectors,
+            end => end,
+        };
+        return from_backing(job, known);
     }
     job.races = job.races.saturating_add(1);
     job.done = 0;

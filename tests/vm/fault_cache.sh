@@ -5,6 +5,7 @@
 # case: dies_in_unregister | - | the cache fails while the set is unregistered, with dirty data; the disk stays open
 # case: dies_in_detach | - | the cache fails while a device with dirty data is detached; the disk stays open
 # case: over_dirty | - | a write past the cache over dirty data that was made durable: a power cut now?
+# case: dirty_tail | - | a read of many pieces, of which the cache fails to read a clean one, and the last is dirty
 # A cache device that fails, or seems to, at a bad moment; and what must be durable before the cache forgets.
 . "$(dirname "$0")/lib_fault.sh"
 cache=$(disk cache) back=$(disk back)
@@ -136,6 +137,35 @@ case_over_dirty() {
 	is "flushes for a write where nothing is dirty" "$clean" 0
 	at_least "flushes for one over dirty data" "$dirty" 1
 	[ "$dirty" -gt 0 ] && saw "the write is durable before the cache forgets" || saw "older data than both comes back"
+}
+
+# block BYTE NUMBER: writes a block of 4 KiB
+block() {
+	head -c 4096 /dev/zero | tr '\0' "$1" | dd of="$bdev" bs=4k seek="$2" oflag=direct,sync iflag=fullblock conv=notrunc status=none
+}
+
+# The cached blocks are those with an even number; odd ones are not cached, the last is dirty.
+case_dirty_tail() {
+	local n bytes
+	a_fragile_pair
+	put 1000000 "$SYSFS/$uuid/io_error_limit"
+	put none "$dir/cache_mode"
+	fill_with o
+	put writethrough "$dir/cache_mode"
+	for n in $(seq 0 2 62); do
+		block o "$n"
+	done
+	put writeback "$dir/cache_mode"
+	put 0 "$dir/writeback_running"
+	block n 64
+	is "the new block" "$(dd if="$bdev" bs=4k skip=64 count=1 iflag=direct status=none | tr -d n | wc -c)" 0
+	ok "the cache cannot be read" dm_table upper "0 $size flakey $cache 0 0 60 1 error_reads"
+	bytes=$(dd if="$bdev" bs=260k count=1 iflag=direct status=none 2>/dev/null | tail -c 4096 | head -c 1)
+	ok "the cache can be read again" dm_table upper "0 $size linear $cache 0"
+	is "old data is read" "$([ "$bytes" = o ] && echo yes || echo no)" no
+	saw "$([ -z "$bytes" ] && echo "an error" || echo "the last block is $([ "$bytes" = n ] && echo new || echo old)")"
+	is "the new block, read again" "$(dd if="$bdev" bs=4k skip=64 count=1 iflag=direct status=none | tr -d n | wc -c)" 0
+	no_fragile_pair
 }
 
 run_cases "$@"
