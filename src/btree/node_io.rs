@@ -182,6 +182,10 @@ impl CacheSet {
     }
 
     /// Writes `bytes` to block `at` of a node and waits until they are durable.
+    ///
+    /// What is appended counts from the moment on when its first block is on disk, so that goes last: if the machine goes down
+    /// before, the node ends where it did, and the journal has the keys. (C writes all of it at once; a part of it makes the set
+    /// unusable.) The first set of a node is named by nobody yet.
     fn write_at(&self, buf: &DmaBuf, key: &NodeKey, at: u32, bytes: usize) -> Result {
         let sectors = u64::from(at).saturating_mul(u64::from(self.geo.block_sectors()));
         let room = u64::from(key.sectors).saturating_mul(512);
@@ -196,7 +200,13 @@ impl CacheSet {
         // PREFLUSH: a key may be on its way to disk before the journal entry that has it, and one
         // of a cache fill is in no journal. What it leads to must be durable before the key is.
         let opf = Opf::PREFLUSH | Opf::FUA;
-        self.meta_write(sector, buf, 0..bytes, opf)?;
+        let block = self.geo.block_bytes();
+        let first = if at == 0 { bytes } else { bytes.min(block) };
+        if first < bytes {
+            let rest = sector.saturating_add(u64::from(self.geo.block_sectors()));
+            self.meta_write(rest, buf, first..bytes, Opf::SYNC)?;
+        }
+        self.meta_write(sector, buf, 0..first, opf)?;
         self.count
             .btree_written
             .add(num::u64_from_usize(bytes >> 9));

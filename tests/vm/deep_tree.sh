@@ -16,6 +16,14 @@ show() {
 sum() {
 	dd if="$1" bs=1M iflag=direct status=none | md5sum
 }
+# Sectors of a bucket, and the end of the journal, which is behind the first bucket.
+bucket_sectors() {
+	echo $((4096 / 512))
+}
+journal_end() {
+	bcache-super-show "$cache" | awk '/cache.first_sector/ { first = $2 } /cache.total_sectors/ { n = int($2 / 8 / 128) }
+		END { print first + 8 * (n < 2 ? 2 : n > 256 ? 256 : n) }'
+}
 put writeback "$(sysdir "$back")/cache_mode"
 put 0 "$(sysdir "$back")/sequential_cutoff"
 put 0 "$(sysdir "$back")/writeback_running"
@@ -24,7 +32,29 @@ no_congestion "$(sysdir "$back")"
 fio_verify "random 4k writes" "$dev" --rw=randwrite --bs=4k --size=80M --iodepth=16 --randseed=7
 show written
 ok "the tree has three levels" test "$(cat "$set_dir/tree_depth")" -ge 2
+# What is appended to a node counts with its first block, which goes to the disk last.
+trace_writes "$cache"
 fio_verify "small and large writes over them" "$dev" --rw=randwrite --bsrange=512-32k --blockalign=512 --size=120M --offset=60M --io_size=20M --iodepth=8 --randseed=8
+traced_writes >/tmp/writes
+ok "the first block of what is appended goes last" python3 - "$(bucket_sectors)" "$(journal_end)" <<'END'
+import sys
+bucket, end = map(int, sys.argv[1:])
+rest, appended = {}, 0
+for line in open("/tmp/writes"):
+    flags, sector, sectors = line.split()
+    sector, sectors = int(sector), int(sectors)
+    if "M" not in flags or sector < end or sector % bucket == 0:
+        continue
+    if flags.count("F") != 2:
+        rest[sector] = sectors
+    else:
+        # One block is 512 bytes here; the rest of the set was written before.
+        assert sectors == 1, line
+        appended += 1
+        rest.pop(sector + 1, None)
+print(f"# {appended} sets were appended, {len(rest)} lack their first block")
+assert appended > 20 and len(rest) <= 1
+END
 put 1 "$internal/trigger_gc"
 sleep 1
 show "after gc"

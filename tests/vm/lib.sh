@@ -221,6 +221,21 @@ dm_table() {
 	return 1
 }
 
+# trace_writes DEV: notes from now on what is written to the device
+trace_writes() {
+	local tracing=/sys/kernel/tracing
+	[ -e $tracing/trace ] || mount -t tracefs tracefs $tracing
+	put 32768 $tracing/buffer_size_kb
+	echo >$tracing/trace
+	_traced=$(($(stat -Lc '0x%t' "$1"))),$(($(stat -Lc '0x%T' "$1")))
+	put 1 $tracing/events/block/block_bio_queue/enable
+}
+# traced_writes: a line for each write since then: flags as blktrace prints them, first sector, sectors
+traced_writes() {
+	put 0 /sys/kernel/tracing/events/block/block_bio_queue/enable
+	sed -n "s/.* block_bio_queue: $_traced \\([A-Z]*W[A-Z]*\\) \\([0-9]*\\) + \\([0-9]*\\) .*/\\1 \\2 \\3/p" /sys/kernel/tracing/trace
+}
+
 # end_job PID: terminates a job of the shell; fails, and says what it waits for, if it does not go
 end_job() {
 	local t
