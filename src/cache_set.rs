@@ -314,7 +314,8 @@ impl CacheSet {
                 sb.version = superblock::CDEV_WITH_UUID;
             }
         });
-        if written.is_err() {
+        // ENODEV: the device was given up, which is no failure of it.
+        if written.is_err_and(|e| e != ENODEV) {
             self.set_error(format_args!("could not write the superblock"));
         }
         written

@@ -27,6 +27,8 @@ pub(crate) struct SbInner {
     page: SbPage,
     sb: KBox<Superblock>,
     raw: KBox<[u8; SB_BYTES]>,
+    /// Nothing is written any more, neither to the device nor to its page cache: it is somebody else's, or will be.
+    closed: bool,
 }
 
 /// The superblock of a registered device. Methods may sleep.
@@ -42,7 +44,7 @@ impl SbFile {
         let mut raw = KBox::new([0u8; SB_BYTES], GFP_KERNEL)?;
         page.copy_to(&mut raw);
         Ok(pin_init!(Self {
-            inner <- new_mutex!(SbInner { page, sb, raw }, "SbFile::inner"),
+            inner <- new_mutex!(SbInner { page, sb, raw, closed: false }, "SbFile::inner"),
         }))
     }
 
@@ -55,14 +57,24 @@ impl SbFile {
     ///
     /// # Errors
     ///
-    /// `EIO` when the device refuses the write; memory then already holds the new value, as in C.
+    /// `EIO` when the device refuses the write; memory then already holds the new value, as in C. `ENODEV` after
+    /// [`SbFile::close`].
     pub(crate) fn update(&self, f: impl FnOnce(&mut Superblock)) -> Result {
         let mut guard = self.inner.lock();
         let inner = &mut *guard;
+        if inner.closed {
+            return Err(ENODEV);
+        }
         f(&mut inner.sb);
         inner.sb.encode_into(crc64_be, &mut inner.raw);
         let opf = Opf::WRITE | Opf::SYNC | Opf::META | Opf::FUA;
         inner.page.write_sync(&inner.raw, opf).map_err(|_| EIO)
+    }
+
+    /// The device is given up next: waits for a write under way, and there is none after it. A store to a file in sysfs may
+    /// still come.
+    pub(crate) fn close(&self) {
+        self.inner.lock().closed = true;
     }
 
     /// Changes the superblock in memory only; the next [`SbFile::update`] writes it.

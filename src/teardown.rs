@@ -74,6 +74,7 @@ pub(crate) fn free_dev(dev: &Arc<CachedDev>) {
     // Not with the last reference, which may go later: who registers the device again expects the same disk.
     dev.minor.give_back();
     pr_info!("{} stopped\n", dev.disk_name());
+    dev.sb.close();
     dev.bdev.close_sync();
     let dirs = dev.sysfs.lock().take();
     drop(dirs);
@@ -175,5 +176,6 @@ pub(crate) fn close_set(set: &Arc<CacheSet>) {
     set.journal_stop();
     drop(waiting);
     drop(set.devices.replace(None));
+    set.sb.close();
     set.bdev.close_sync();
 }

@@ -96,8 +96,12 @@ impl SbPage {
     ///
     /// # Errors
     ///
-    /// The status of the write. The page cache then already has the new bytes.
+    /// The status of the write. The page cache then already has the new bytes, unless the device is closed: then it is somebody
+    /// else's.
     pub fn write_sync(&self, bytes: &[u8; SB_BYTES], opf: Opf) -> Result<(), Status> {
+        if self.dev.is_closed() {
+            return Err(Status::IOERR);
+        }
         // SAFETY: As in `copy_to`.
         unsafe {
             bch::folio_lock(self.folio.as_ptr());
@@ -105,9 +109,6 @@ impl SbPage {
                 .cast()
                 .copy_to_nonoverlapping(self.data, SB_BYTES);
             bch::folio_unlock(self.folio.as_ptr());
-        }
-        if self.dev.is_closed() {
-            return Err(Status::IOERR);
         }
         let mut bio = MaybeUninit::<bindings::bio>::uninit();
         let mut vec = MaybeUninit::<bindings::bio_vec>::uninit();
