@@ -29,7 +29,7 @@ use bcache_kernel::{
 use kernel::{
     prelude::*,
     str::{BStr, CString},
-    sync::Arc, //
+    sync::{Arc, MutexGuard}, //
 };
 
 /// Why a registration failed: the errno for the writer and the words for the log.
@@ -167,6 +167,15 @@ fn is_registered(registry: &Registry, dev: block::DevT) -> bool {
         || lists.devs.iter().any(|d| d.bdev.dev_t() == dev)
 }
 
+/// The register lock. A reboot that began since the first look stops what is in the lists now, and nothing that comes later.
+fn lock_unless_rebooting(registry: &Registry) -> Result<MutexGuard<'_, Lists>> {
+    let lists = registry.inner.lock();
+    if registry.rebooting() {
+        return Err(EBUSY);
+    }
+    Ok(lists)
+}
+
 /// Takes in a backing device (C: `register_bdev`).
 fn register_bdev(
     registry: &Arc<Registry>,
@@ -174,7 +183,7 @@ fn register_bdev(
     page: SbPage,
     sb: KBox<Superblock>,
 ) -> Result {
-    let mut lists = registry.inner.lock();
+    let mut lists = lock_unless_rebooting(registry)?;
     lists.devs.reserve(1, GFP_KERNEL)?;
     let dev = CachedDev::new(registry, bdev, SbFile::new(page, sb)?)?;
     match sysfs::DevDirs::add(&dev) {
@@ -216,7 +225,7 @@ fn register_cache(
     sb: KBox<Superblock>,
 ) -> Result {
     let name = bdev.name();
-    let mut lists = registry.inner.lock();
+    let mut lists = lock_unless_rebooting(registry)?;
     lists.sets.reserve(1, GFP_KERNEL)?;
     if lists.sets.iter().any(|s| s.set_uuid == sb.set_uuid) {
         pr_notice!("error {}: duplicate cache set member\n", name);
