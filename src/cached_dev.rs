@@ -6,7 +6,7 @@
 
 use crate::{
     attach::Bond,
-    flag::{Flag, Num},
+    flag::{Count, Flag, Num},
     registry::Registry,
     request::{IoSets, RecentIo},
     show::Shown,
@@ -135,8 +135,8 @@ pub(crate) struct CachedDev {
     pub(crate) minor: MinorId,
     pub(crate) flags: DevFlags,
     pub(crate) tun: DevTunables,
-    /// How many times the disk is open.
-    pub(crate) openers: Num,
+    /// How many times the disk is open. Who counts looks at `closing` afterwards; who sets that looks at the count afterwards.
+    pub(crate) openers: Count,
     pub(crate) io_errors: Num,
     /// The set this device is attached to; `None` = passthrough.
     pub(crate) att: RcuArc<Bond>,
@@ -173,7 +173,7 @@ impl DiskOps for CachedDev {
     }
 
     fn open(this: ArcBorrow<'_, Self>) -> Result {
-        this.openers.add(1);
+        this.openers.inc();
         if this.flags.closing.get() {
             Self::release(this);
             return Err(ENXIO);
@@ -182,8 +182,7 @@ impl DiskOps for CachedDev {
     }
 
     fn release(this: ArcBorrow<'_, Self>) {
-        let before = this.openers.add(u32::MAX);
-        if before == 1 && this.flags.closing.get() {
+        if this.openers.dec() && this.flags.closing.get() {
             this.registry.kick();
         }
     }
@@ -237,7 +236,7 @@ impl CachedDev {
                 minor,
                 flags,
                 tun: DevTunables::new(u32::try_from(mode.raw()).unwrap_or(0)),
-                openers: Num::new(0),
+                openers: Count::new(),
                 io_errors: Num::new(0),
                 att: RcuArc::new(None),
                 gate <- Gated::new(Ok(())),

@@ -68,6 +68,31 @@ impl Num {
     }
 }
 
+/// A count that others decide by: fully ordered when it changes. Any context.
+pub(crate) struct Count(Atomic<u32>);
+
+impl Count {
+    /// A count of 0.
+    pub(crate) const fn new() -> Self {
+        Self(Atomic::new(0))
+    }
+
+    /// The value, with acquire ordering.
+    pub(crate) fn get(&self) -> u32 {
+        self.0.load(Acquire)
+    }
+
+    /// One more.
+    pub(crate) fn inc(&self) {
+        self.0.fetch_add(1, Full);
+    }
+
+    /// One less; true if that was the last one.
+    pub(crate) fn dec(&self) -> bool {
+        self.0.fetch_add(u32::MAX, Full) == 1
+    }
+}
+
 /// A 64-bit counter without ordering. Any context.
 pub(crate) struct Num64(Atomic<u64>);
 
