@@ -51,10 +51,12 @@ impl<T: JobRun + Sync> Parked<T> {
         }
     }
 
-    /// Parks a request. It may be parked only once at a time, whoever has references to it.
+    /// Parks a request. One that is parked already, in whatever list, stays there alone.
     pub fn put(&self, req: Shared<T>) {
-        // SAFETY: The node is in a request that was given up, and in no other list.
-        unsafe { bch::llist_add(req.into_node().as_ptr(), self.list.get()) };
+        if let Some(node) = req.into_node() {
+            // SAFETY: The node is in a request that was given up, and in no other list.
+            unsafe { bch::llist_add(node.as_ptr(), self.list.get()) };
+        }
     }
 
     /// Takes all requests.

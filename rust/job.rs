@@ -17,6 +17,7 @@
 use crate::{
     atomic::{
         Atomic,
+        AtomicFlag,
         Full,
         Relaxed, //
     },
@@ -134,6 +135,7 @@ impl<T: JobRun> Slot<T> {
         let init = pin_init!(Inner {
             work <- new_work!("bcache_kernel::Job"),
             node: Opaque::uninit(),
+            parked: AtomicFlag::new(false),
             refs: Atomic::new(1),
             pool,
             data <- data,
@@ -166,6 +168,8 @@ struct Inner<T: JobRun> {
     work: Work<Inner<T>>,
     /// For the list of a batch, and only there initialised.
     node: Opaque<bindings::llist_node>,
+    /// The node is in a list into which a shared request was put.
+    parked: AtomicFlag,
     /// One for each bio in flight and its like: far from the end of the numbers.
     refs: Atomic<u32>,
     pool: NonNull<Pool<T>>,
@@ -339,9 +343,18 @@ impl<T: JobRun + Sync> Shared<T> {
 }
 
 impl<T: JobRun + Sync> Shared<T> {
-    /// Gives the value up for a list, in which the request may be only once; [`Shared::from_node`] makes it again.
-    pub(crate) fn into_node(self) -> NonNull<bindings::llist_node> {
-        node_of(ManuallyDrop::new(self).0)
+    fn parked(&self) -> &AtomicFlag {
+        // SAFETY: By the type invariant there is a value.
+        unsafe { &(*self.0.as_ptr()).parked }
+    }
+
+    /// Gives the value up for a list; [`Shared::from_node`] makes it again. `None` if the request is in one already: it has one
+    /// node, whoever has references to it.
+    pub(crate) fn into_node(self) -> Option<NonNull<bindings::llist_node>> {
+        if self.parked().xchg(true, Full) {
+            return None;
+        }
+        Some(node_of(ManuallyDrop::new(self).0))
     }
 
     /// Makes a value again that was given up.
@@ -352,7 +365,9 @@ impl<T: JobRun + Sync> Shared<T> {
     pub(crate) unsafe fn from_node(node: NonNull<bindings::llist_node>) -> Self {
         // SAFETY: By the caller's promise.
         // INVARIANT: As before `into_node`.
-        Self(unsafe { inner_of(node) })
+        let this = Self(unsafe { inner_of(node) });
+        this.parked().xchg(false, Full);
+        this
     }
 }
 
