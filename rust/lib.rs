@@ -10,6 +10,7 @@ pub mod batch;
 pub(crate) mod bindings;
 pub mod block;
 pub mod crc64;
+pub mod debugfs;
 pub mod delayed;
 pub mod dma;
 pub mod gate;

@@ -7,11 +7,12 @@
 use crate::attach::Bond;
 use bcache_core::text::RateWorkReport;
 use bcache_kernel::{
+    debugfs::{DebugDir, DebugFile, Show},
     ratework::RateWatch,
     time::jiffies_to_msecs, //
 };
 use kernel::{
-    debugfs::{Dir, File},
+    fmt,
     prelude::*,
     str::CString,
     sync::Arc, //
@@ -42,46 +43,53 @@ impl Source {
     }
 }
 
+impl Show for Source {
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        core::fmt::Display::fmt(&self.report(), f)
+    }
+}
+
+/// The steps of the controller.
+struct Steps(Arc<Bond>);
+
+impl Show for Steps {
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        core::fmt::Display::fmt(&self.0.wb.control.steps(), f)
+    }
+}
+
 /// The files `rate_work` and `rate_steps` of an attached device. Dropping them removes them and waits for their
 /// readers, who take no lock that sleeps.
 pub(crate) struct RateWorkFile {
-    _work: Pin<KBox<File<Source>>>,
-    _steps: Pin<KBox<File<Arc<Bond>>>>,
+    _work: DebugFile<Source>,
+    _steps: DebugFile<Steps>,
 }
 
 /// The directory of the module, removed with the last clone of the value.
-pub(crate) fn root() -> Dir {
-    Dir::new(c"bcache")
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(crate) fn root() -> Result<Arc<DebugDir>> {
+    DebugDir::new(c"bcache")
 }
 
 impl RateWorkFile {
-    /// Makes the files. A kernel without debugfs has none, which is no error. May sleep.
+    /// Makes the files. May sleep.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
     pub(crate) fn new(att: &Arc<Bond>, rate: RateWatch) -> Result<Self> {
         let name = CString::try_from_fmt(fmt!("{}", att.dev.name))?;
-        let dir = att.dev.registry.debug.subdir(&name);
+        let dir = att.dev.registry.debug.subdir(&name)?;
         let source = Source {
             att: att.clone(),
             rate,
         };
-        let work = KBox::pin_init(
-            dir.read_callback_file(c"rate_work", source, &|source: &Source, f| {
-                core::fmt::Display::fmt(&source.report(), f)
-            }),
-            GFP_KERNEL,
-        )?;
-        let steps = KBox::pin_init(
-            dir.read_callback_file(c"rate_steps", att.clone(), &|att: &Arc<Bond>, f| {
-                core::fmt::Display::fmt(&att.wb.control.steps(), f)
-            }),
-            GFP_KERNEL,
-        )?;
         Ok(Self {
-            _work: work,
-            _steps: steps,
+            _work: DebugFile::new(&dir, c"rate_work", source)?,
+            _steps: DebugFile::new(&dir, c"rate_steps", Steps(att.clone()))?,
         })
     }
 }

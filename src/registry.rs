@@ -27,13 +27,13 @@ use bcache_core::state::ends::{
 };
 use bcache_kernel::{
     block::{Major, MinorIds},
+    debugfs::DebugDir,
     kobject::KObj,
     notifier,
     wait::WaitQueue,
     workqueue::Wq, //
 };
 use kernel::{
-    debugfs::Dir,
     impl_has_work,
     new_mutex,
     new_work,
@@ -74,7 +74,7 @@ pub(crate) struct Registry {
     #[pin]
     pub(crate) root: Mutex<Option<KObj<Root>>>,
     /// `bcache` in debugfs.
-    pub(crate) debug: Dir,
+    pub(crate) debug: Arc<DebugDir>,
     #[pin]
     work: Work<Registry>,
 }
@@ -131,6 +131,7 @@ impl Registry {
         let major = Major::register(c"bcache")?;
         let ids = MinorIds::new(MAX_DEVICES)?;
         let wq = Wq::new(c"bcache_teardown", true, true, 0)?;
+        let debug = debug::root()?;
         Arc::pin_init(
             pin_init!(Self {
                 inner <- new_mutex!(
@@ -143,7 +144,7 @@ impl Registry {
                 wq,
                 gone <- WaitQueue::new(),
                 root <- new_mutex!(None, "Registry::root"),
-                debug: debug::root(),
+                debug,
                 work <- new_work!("Registry::work"),
             }),
             GFP_KERNEL,

@@ -24,4 +24,17 @@ for i in 1 2 3; do
 	ok "round $i: insmod" modprobe bcache
 done
 ok "nothing is registered" none_left
+
+# A file of an attachment that is over, in a directory that is gone: who has it open keeps the module.
+bdev=$(start_pair "$cache" "$back" --bucket 65536)
+file=/sys/kernel/debug/bcache/$(basename "$back")/rate_work
+exec 7<"$file"
+ok "the file can be read" grep -q . "$file"
+ok "stop" stop_all
+ok "the file is gone" test ! -e "$file"
+fails "rmmod while it is open" rmmod bcache
+fails "nothing can be read from it" head -c 1 <&7
+exec 7<&-
+ok "rmmod" unload
+ok "insmod" modprobe bcache
 done_testing
