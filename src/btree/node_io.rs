@@ -184,8 +184,8 @@ impl CacheSet {
     /// Writes `bytes` to block `at` of a node and waits until they are durable.
     ///
     /// What is appended counts from the moment on when its first block is on disk, so that goes last: if the machine goes down
-    /// before, the node ends where it did, and the journal has the keys. (C writes all of it at once; a part of it makes the set
-    /// unusable.) The first set of a node is named by nobody yet.
+    /// before, the node ends where it did: the journal has the keys of a leaf, and the old children of an interior node are still
+    /// there. (C writes all of it at once; a part of it makes the set unusable.) The first set of a node is named by nobody yet.
     fn write_at(&self, buf: &DmaBuf, key: &NodeKey, at: u32, bytes: usize) -> Result {
         let sectors = u64::from(at).saturating_mul(u64::from(self.geo.block_sectors()));
         let room = u64::from(key.sectors).saturating_mul(512);
