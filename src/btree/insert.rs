@@ -223,6 +223,27 @@ impl CacheSet {
         self.insert_rest(rest, Some(pin), wait)
     }
 
+    /// As [`CacheSet::btree_insert`], for a key of the journal at start-up. What a leaf says of it already is left as it is: at
+    /// this time that has been read from disk, or is pending on behalf of an earlier entry.
+    pub(crate) fn btree_replay(&self, k: &Key, pin: &JournalPin) -> Result {
+        let _noio = noio();
+        if k.pos() > Pos::MAX {
+            return Err(EINVAL);
+        }
+        let mut rest = *k;
+        while rest.size() != 0 {
+            self.modify(rest.start_pos(), Wait::All, true, &mut |leaf, n| {
+                let part = part_before(&rest, leaf.key.end);
+                if n.keys.seek(part.start_pos()).next() != Some(&part) {
+                    self.insert_part(leaf, n, &part, Some(pin))?;
+                }
+                rest.cut_front(part.end());
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
     fn insert_rest(&self, rest: &mut Key, pin: Option<&JournalPin>, wait: Wait) -> Result {
         if rest.pos() > Pos::MAX {
             return Err(EINVAL);

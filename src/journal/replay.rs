@@ -158,7 +158,7 @@ impl CacheSet {
     ///
     /// # Errors
     ///
-    /// `EIO` if a key cannot be one of a leaf, or as [`CacheSet::btree_insert`].
+    /// `EIO` if a key cannot be one of a leaf, or as [`CacheSet::btree_replay`].
     pub(crate) fn journal_replay(&self, replay: &Replay) -> Result {
         let (mut keys, mut entries) = (0u64, 0u64);
         for entry in replay.iter() {
@@ -173,7 +173,7 @@ impl CacheSet {
                     );
                     return Err(EIO);
                 }
-                self.btree_insert(&self.replayed(k), Some(&pin))?;
+                self.btree_replay(&self.replayed(k), &pin)?;
                 // What `journal_mark` claimed.
                 if let Some(b) = self.journal_key_bucket(k) {
                     self.buckets.unpin(b);
