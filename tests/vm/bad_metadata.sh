@@ -18,7 +18,8 @@ ok "dirty data" fio --name=dirty --filename="$bcache" --rw=randwrite --bs=4k --s
 	--direct=1 --ioengine=libaio --iodepth=16 --output-format=terse
 is "state" "$(state "$back")" dirty
 ok "stop" stop_all
-ok "a partition smaller than a cache" parted -s "$part" mklabel msdos mkpart primary 2048s 10239s
+# It ends within the journal: where the rest of the metadata is differs from image to image.
+ok "a partition smaller than a cache" parted -s "$part" mklabel msdos mkpart primary 2048s 2303s
 udevadm settle
 udevadm control --stop-exec-queue
 
