@@ -14,7 +14,7 @@ ROUNDS = (
 )
 ONCE = "short, and done once: a timer, a thread that waits once more, or a round of C's allocator weighs more than in rows of thousands"
 FEW = "few requests, of which a tenth is above the raw disk: what a timer does in between weighs more"
-STATE = "the index still holds more or fewer keys that were overwritten, depending on when C last sorted its nodes"
+STATE = "the index still holds more or fewer keys that were overwritten, or sets that are not merged, depending on when C last sorted its nodes"
 
 ROWS = {
     "raw-read-1": Row(REQUEST),
@@ -68,7 +68,7 @@ ROWS = {
     "take-write-1m": Row(REQUEST, "raw-write-8k", 5, ROUNDS),
     "gc": Row("key", "raw-idle", 2, ONCE),
     "stop": Row("set", None, 8, ONCE),
-    "register": Row("4 KiB key", None, 5, ONCE),
+    "register": Row("4 KiB key", None, 10, STATE),
     "register-bucket": Row("bucket", None, 5, ONCE),
     "attach-recount": Row("key", None, 2, ONCE),
 }
