@@ -6,7 +6,6 @@ use crate::atomic::{
     Atomic,
     KWord, //
 };
-use bcache_core::keymap::Chunk;
 use kernel::{
     alloc::{
         flags::__GFP_ZERO,
@@ -15,8 +14,9 @@ use kernel::{
     },
     prelude::*, //
 };
+use zerocopy::FromZeros;
 
-/// Types with a value whose bytes are all 0: the number 0, or something empty.
+/// Types whose value with all bytes 0 is the number 0, and that `zerocopy` does not know.
 ///
 /// # Safety
 ///
@@ -32,17 +32,14 @@ unsafe impl Zeros for Atomic<u32> {}
 // SAFETY: It is an `Atomic<u64>`, which is an integer.
 unsafe impl Zeros for KWord {}
 
-// SAFETY: It is a count of keys, 0, and the words of keys that do not count.
-unsafe impl Zeros for Chunk {}
-
-/// One of them, made in place.
+/// The value of zeros, made in place.
 ///
 /// # Errors
 ///
 /// `ENOMEM`.
-pub fn boxed<T: Zeros>(flags: Flags) -> Result<KBox<T>> {
+pub fn boxed<T: FromZeros>(flags: Flags) -> Result<KBox<T>> {
     let value = KBox::<T>::new_uninit(flags | __GFP_ZERO)?;
-    // SAFETY: What was allocated is zeros: a value, as `T` says.
+    // SAFETY: What was allocated is zeros: a value, as `FromZeros` promises.
     Ok(unsafe { value.assume_init() })
 }
 

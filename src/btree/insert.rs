@@ -227,31 +227,36 @@ impl CacheSet {
     /// this time that has been read from disk, or is pending on behalf of an earlier entry.
     pub(crate) fn btree_replay(&self, k: &Key, pin: &JournalPin) -> Result {
         let _noio = noio();
-        if k.pos() > Pos::MAX {
-            return Err(EINVAL);
-        }
         let mut rest = *k;
-        while rest.size() != 0 {
-            self.modify(rest.start_pos(), Wait::All, true, &mut |leaf, n| {
-                let part = part_before(&rest, leaf.key.end);
-                if n.keys.seek(part.start_pos()).next() != Some(&part) {
-                    self.insert_part(leaf, n, &part, Some(pin))?;
-                }
-                rest.cut_front(part.end());
-                Ok(())
-            })?;
-        }
-        Ok(())
+        self.each_part(&mut rest, Wait::All, |leaf, n, part| {
+            if n.keys.seek(part.start_pos()).next() == Some(part) {
+                return Ok(());
+            }
+            self.insert_part(leaf, n, part, Some(pin))
+        })
     }
 
     fn insert_rest(&self, rest: &mut Key, pin: Option<&JournalPin>, wait: Wait) -> Result {
+        self.each_part(rest, wait, |leaf, n, part| {
+            self.insert_part(leaf, n, part, pin)
+        })
+    }
+
+    /// Runs `f` on each leaf that `rest` has a part in, with that part, which is then taken off.
+    #[inline]
+    fn each_part(
+        &self,
+        rest: &mut Key,
+        wait: Wait,
+        f: impl Fn(&Leaf, &mut LeafNode, &Key) -> Result<(), NoMem>,
+    ) -> Result {
         if rest.pos() > Pos::MAX {
             return Err(EINVAL);
         }
         while rest.size() != 0 {
             self.modify(rest.start_pos(), wait, true, &mut |leaf, n| {
                 let part = part_before(rest, leaf.key.end);
-                self.insert_part(leaf, n, &part, pin)?;
+                f(leaf, n, &part)?;
                 rest.cut_front(part.end());
                 Ok(())
             })?;

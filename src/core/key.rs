@@ -8,6 +8,7 @@
 //! C reference: `drivers/md/bcache/bcache_ondisk.h` (`struct bkey`), `bset.c`, `extents.c`.
 
 use crate::num;
+use zerocopy_derive::FromZeros;
 
 /// Bits of the sector number of a pointer.
 const PTR_SECTOR_MASK: u64 = (1 << 43) - 1;
@@ -166,7 +167,7 @@ fn order(inode: u64, sector: u64) -> u128 {
 ///
 /// Bit 63 of `high` is set, the number of pointers in `high` is 0 or 1 and `ptr` is 0 when it is 0, for every
 /// key made by this crate (a zeroed one, as in an unused slot, reads as size 0 without pointer).
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, FromZeros)]
 #[repr(C)]
 pub struct Key {
     /// Inode, size and flags, as on disk.

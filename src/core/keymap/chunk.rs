@@ -5,6 +5,7 @@
 //! C reference: none; takes the place of the sets of `drivers/md/bcache/bset.c`.
 
 use crate::key::Key;
+use zerocopy_derive::FromZeros;
 
 /// Keys of one chunk; a chunk is a slab object of 1 KiB.
 pub const CHUNK_KEYS: usize = 42;
@@ -15,8 +16,8 @@ const _: () = assert!(core::mem::size_of::<Chunk>() <= 1024);
 ///
 /// # Invariants
 ///
-/// `len <= CHUNK_KEYS`. All of it are integers, and zeros are an empty chunk: the kernel crate makes one of zeroed memory.
-#[derive(Clone, Debug)]
+/// `len <= CHUNK_KEYS`. Zeros are an empty chunk.
+#[derive(Clone, Debug, FromZeros)]
 pub struct Chunk {
     /// Keys that count.
     len: usize,
