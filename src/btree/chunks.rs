@@ -85,6 +85,11 @@ impl Chunks for ChunkList {
         self.used.get_mut(i).map(|chunk| &mut **chunk)
     }
 
+    fn neighbours(&mut self, i: usize) -> Option<(&mut Chunk, &mut Chunk)> {
+        let (head, tail) = self.used.split_at_mut_checked(i.saturating_add(1))?;
+        Some((head.last_mut()?, tail.first_mut()?))
+    }
+
     #[inline]
     fn partition(&self, before: impl Fn(&Chunk) -> bool) -> usize {
         self.used.partition_point(|chunk| before(chunk))

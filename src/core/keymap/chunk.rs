@@ -47,6 +47,12 @@ impl Chunk {
         self.keys.get(last).map_or(0, Key::order)
     }
 
+    /// The slot of the first key behind `order`.
+    #[inline]
+    pub(super) fn slot_behind(&self, order: u128) -> usize {
+        self.keys().partition_point(|k| k.order() <= order)
+    }
+
     /// Makes the chunk empty.
     pub fn clear(&mut self) {
         self.len = 0;
@@ -121,6 +127,20 @@ impl Chunk {
         Appended::Put
     }
 
+    /// Moves the keys from slot `s` on to the end of `to`; nothing happens if they do not fit there.
+    pub(super) fn move_tail(&mut self, s: usize, to: &mut Self) {
+        let tail = self.keys.get(s..self.len).unwrap_or_default();
+        let end = to.len;
+        let room = to.keys.get_mut(end..).and_then(|r| r.get_mut(..tail.len()));
+        let Some(room) = room else {
+            return;
+        };
+        room.copy_from_slice(tail);
+        // INVARIANT: there was room for them; this chunk becomes shorter if anything.
+        to.len = end.saturating_add(tail.len());
+        self.len = self.len.min(s);
+    }
+
     /// Removes `n` keys from slot `s` on; nothing happens if there are fewer.
     #[inline]
     pub(super) fn remove(&mut self, s: usize, n: usize) {
@@ -175,6 +195,9 @@ pub trait Chunks {
 
     /// Chunk `i`, to be changed.
     fn get_mut(&mut self, i: usize) -> Option<&mut Chunk>;
+
+    /// Chunks `i` and `i + 1`, to be changed.
+    fn neighbours(&mut self, i: usize) -> Option<(&mut Chunk, &mut Chunk)>;
 
     /// Number of chunks from the start on for which `before` is true; it is false for all behind these.
     fn partition(&self, before: impl Fn(&Chunk) -> bool) -> usize;

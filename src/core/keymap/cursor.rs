@@ -50,11 +50,38 @@ impl<C: Chunks> KeyMap<C> {
             return end;
         }
         let low = self.chunks.partition(|c| c.last_order() <= p);
-        let keys = self.chunks.get(low).map_or(&[][..], Chunk::keys);
         At {
             c: low,
-            s: keys.partition_point(|k| k.order() <= p),
+            s: self.chunks.get(low).map_or(0, |c| c.slot_behind(p)),
         }
+    }
+
+    /// As [`Self::locate`], for a key that is to be put there: such often come in ascending order, so that the place is in the
+    /// chunk of the last one, or in the next.
+    pub(super) fn locate_next(&mut self, p: Pos) -> At {
+        let order = p.order();
+        let at = match self.chunk_near(self.near, order) {
+            Some(c) => At {
+                c,
+                s: self.chunks.get(c).map_or(0, |c| c.slot_behind(order)),
+            },
+            None => self.locate(p),
+        };
+        self.near = at.c;
+        at
+    }
+
+    /// The chunk that has the first key behind `order`, if that is `c` or the one after it, and no earlier one can be.
+    fn chunk_near(&self, c: usize, order: u128) -> Option<usize> {
+        let chunk = self.chunks.get(c)?;
+        if chunk.keys().first()?.order() > order {
+            return None;
+        }
+        if chunk.last_order() > order {
+            return Some(c);
+        }
+        let next = c.saturating_add(1);
+        (self.chunks.get(next)?.last_order() > order).then_some(next)
     }
 
     /// The key in a slot.
@@ -181,30 +208,13 @@ impl<C: Chunks> KeyMap<C> {
         let mid = len / 2;
         let upper = at.c.saturating_add(1);
         self.chunks.insert(upper)?;
-        self.move_keys(at.c, mid, upper);
+        if let Some((lower, upper)) = self.chunks.neighbours(at.c) {
+            lower.move_tail(mid, upper);
+        }
         Ok(match at.s.checked_sub(mid) {
             Some(s) => At { c: upper, s },
             None => at,
         })
-    }
-
-    /// Moves the keys of chunk `from` that are in slot `s` and behind to the end of chunk `to`.
-    fn move_keys(&mut self, from: usize, s: usize, to: usize) {
-        let mut n = 0usize;
-        while let Some(k) = self.key_at(At {
-            c: from,
-            s: s.saturating_add(n),
-        }) {
-            let k = *k;
-            let end = self.chunk_len(to);
-            if !self.chunks.get_mut(to).is_some_and(|c| c.insert(end, &k)) {
-                break;
-            }
-            n = n.saturating_add(1);
-        }
-        if let Some(chunk) = self.chunks.get_mut(from) {
-            chunk.remove(s, n);
-        }
     }
 
     /// Joins chunk `c` with its neighbours if they are small. Slots are not the same afterwards.
@@ -216,7 +226,9 @@ impl<C: Chunks> KeyMap<C> {
             }
             let sum = self.chunk_len(left).saturating_add(self.chunk_len(right));
             if sum <= JOIN_BELOW {
-                self.move_keys(right, 0, left);
+                if let Some((left, right)) = self.chunks.neighbours(left) {
+                    right.move_tail(0, left);
+                }
                 self.chunks.remove(right);
             }
         }

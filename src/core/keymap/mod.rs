@@ -36,6 +36,8 @@ pub struct KeyMap<C: Chunks> {
     chunks: C,
     len: usize,
     words: usize,
+    /// The chunk that the last key was put into. Only a hint: it may be another one by now, or none.
+    near: usize,
 }
 
 impl<C: Chunks> KeyMap<C> {
@@ -45,6 +47,7 @@ impl<C: Chunks> KeyMap<C> {
             chunks,
             len: 0,
             words: 0,
+            near: 0,
         }
     }
 

@@ -32,6 +32,7 @@ fn covers(k: &Key) -> bool {
 
 impl Span {
     /// What a key covers, which does.
+    #[inline]
     fn over(k: &Key) -> Self {
         Self {
             inode: k.inode(),
@@ -81,6 +82,12 @@ impl<C: Chunks> KeyMap<C> {
             return Ok(());
         }
         self.lay(k, bucket_sectors, &mut dropped)
+    }
+
+    /// Whether exactly `k` is there. An insertion of it that follows finds its place faster.
+    pub fn has(&mut self, k: &Key) -> bool {
+        let at = self.locate_next(k.start_pos());
+        self.key_at(at) == Some(k)
     }
 
     /// Puts `k`, which covers something, to the end if it belongs there: most of what a sequential writer inserts does, and
@@ -231,7 +238,7 @@ impl<C: Chunks> KeyMap<C> {
         dropped: &mut dyn FnMut(&Key),
     ) -> Result<(), NoMem> {
         let span = Span::over(k);
-        let at = self.locate(span.start_pos());
+        let at = self.locate_next(span.start_pos());
         let Some(old) = self.overlapping(at, &span) else {
             return self.lay_between(at, k, bucket_sectors);
         };

@@ -40,6 +40,10 @@ impl Chunks for VecChunks {
     fn get_mut(&mut self, i: usize) -> Option<&mut Chunk> {
         self.list.get_mut(i)
     }
+    fn neighbours(&mut self, i: usize) -> Option<(&mut Chunk, &mut Chunk)> {
+        let (head, tail) = self.list.split_at_mut_checked(i + 1)?;
+        Some((head.last_mut()?, tail.first_mut()?))
+    }
     fn partition(&self, before: impl Fn(&Chunk) -> bool) -> usize {
         self.list.partition_point(|chunk| before(chunk))
     }
