@@ -218,9 +218,14 @@ impl CacheSet {
     /// bucket that was empty and needed no durable one.
     #[inline(always)]
     pub(crate) fn initial_mark_key(&self, level: u16, k: &Key) {
-        let Some(target) = k.ptr().and_then(|p| self.buckets.target(p)) else {
-            return;
-        };
+        if let Some(target) = k.ptr().and_then(|p| self.buckets.target(p)) {
+            self.initial_mark(level, k, target);
+        }
+    }
+
+    /// The same for a key that leads to `target`.
+    #[inline(always)]
+    pub(crate) fn initial_mark(&self, level: u16, k: &Key, target: Target<'_>) {
         if k.pos() == Pos::MIN {
             target.raise_gen();
         } else if target.learn(level > 0) == 0 {

@@ -229,7 +229,7 @@ impl CacheSet {
         let _noio = noio();
         let mut rest = *k;
         self.each_part(&mut rest, Wait::All, |leaf, n, part| {
-            if n.keys.seek(part.start_pos()).next() == Some(part) {
+            if n.keys.has(part) {
                 return Ok(());
             }
             self.insert_part(leaf, n, part, Some(pin))

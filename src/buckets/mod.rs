@@ -399,14 +399,6 @@ impl BucketTable {
         BucketPin::new(&self.0, b)
     }
 
-    /// A claim that is no value, as [`BucketPin::into_nr`] leaves one behind, whatever the bucket holds.
-    pub(crate) fn claim(&self, b: BucketNr) {
-        if let Some(state) = self.0.data_state(b) {
-            let now = self.0.now();
-            state.update(|s| Some(s.pinned(now)));
-        }
-    }
-
     /// Takes back one claim that is no value.
     pub(crate) fn unpin(&self, b: BucketNr) {
         if let Some(state) = self.0.state(b) {

@@ -68,6 +68,18 @@ impl Target<'_> {
         self.stale_in(self.state.get())
     }
 
+    /// Start-up: a claim that is no value, whatever the bucket holds; [`Self::unclaim`] takes it back.
+    pub(crate) fn claim(self) {
+        let now = self.table.now();
+        self.state.change(|s| s.pinned(now));
+    }
+
+    /// Takes back a claim that is no value.
+    pub(crate) fn unclaim(self) {
+        let now = self.table.now();
+        self.state.change(|s| s.unpinned(now));
+    }
+
     /// gc saw the pointer in a key. Gives [`Self::stale`].
     #[inline]
     pub(crate) fn see(self) -> u8 {

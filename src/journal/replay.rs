@@ -6,6 +6,7 @@
 //! journaled, so that later ones overwrite earlier ones; to insert a key that is in its leaf already changes nothing.
 
 use crate::{
+    buckets::Target,
     cache_set::CacheSet,
     show::Shown, //
 };
@@ -16,9 +17,9 @@ use bcache_core::{
         SeqSpan, //
     },
     key::Key,
-    num::BucketNr,
     ondisk::jset::Jset, //
 };
+use core::ops::Range;
 use kernel::{
     alloc::KVVec,
     prelude::*, //
@@ -53,12 +54,15 @@ impl Newest {
 /// An entry in memory.
 pub(super) struct Entry {
     pub(super) span: SeqSpan,
-    pub(super) keys: KVVec<Key>,
+    /// Its part of [`Replay::keys`].
+    pub(super) keys: Range<usize>,
 }
 
 /// The entries to be replayed.
 pub(crate) struct Replay {
     pub(super) dev: u16,
+    /// The keys of all entries.
+    pub(super) keys: KVVec<Key>,
     /// As they were found.
     pub(super) entries: KVVec<Entry>,
     /// `(seq, index into entries)` of those needed, ascending, each number once.
@@ -70,6 +74,7 @@ impl Replay {
     pub(super) fn new(dev: u16) -> Self {
         Self {
             dev,
+            keys: KVVec::new(),
             entries: KVVec::new(),
             order: KVVec::new(),
             newest: None,
@@ -98,6 +103,11 @@ impl Replay {
         self.order.iter().filter_map(|(_, i)| self.entries.get(*i))
     }
 
+    /// The keys of an entry.
+    fn keys_of(&self, entry: &Entry) -> &[Key] {
+        self.keys.get(entry.keys.clone()).unwrap_or_default()
+    }
+
     /// Whether no entry between the oldest needed and the newest is missing.
     ///
     /// # Errors
@@ -116,12 +126,10 @@ impl Replay {
 }
 
 impl CacheSet {
-    /// The bucket that a journaled key pins until it is in the btree.
-    fn journal_key_bucket(&self, k: &Key) -> Option<BucketNr> {
-        if !k.leaf_ok(&self.geo) {
-            return None;
-        }
-        self.buckets.bucket_of(k.ptr()?)
+    /// Where a journaled key, which is good, leads.
+    #[inline]
+    fn journal_target(&self, k: &Key) -> Option<Target<'_>> {
+        self.buckets.target(k.ptr()?)
     }
 
     /// Marks the buckets of all keys in the journal as the walk over the btree did, and pins them until
@@ -129,10 +137,11 @@ impl CacheSet {
     pub(crate) fn journal_mark(&self, replay: &Replay) {
         // Newest first: its generations are the ones that count.
         for entry in replay.iter().rev() {
-            for k in entry.keys.iter() {
-                if let Some(b) = self.journal_key_bucket(k) {
-                    self.buckets.claim(b);
-                    self.initial_mark_key(0, k);
+            let good = |k: &&Key| k.leaf_ok(&self.geo);
+            for k in replay.keys_of(entry).iter().filter(good) {
+                if let Some(target) = self.journal_target(k) {
+                    target.claim();
+                    self.initial_mark(0, k, target);
                 }
             }
         }
@@ -144,13 +153,12 @@ impl CacheSet {
     /// keys overwritten or moved before it ran are in no entry that will be replayed). The backing
     /// device has it, so nothing is cached. The key must not simply be left out: what the journal
     /// holds for its sectors before it is older.
-    fn replayed(&self, k: &Key) -> Key {
-        match k.ptr() {
-            Some(p) if k.dirty() && self.buckets.ptr_stale(p) != 0 => {
-                Key::extent(k.inode(), k.start(), k.size(), false, None)
-            }
-            _ => *k,
+    fn replayed(k: &Key, target: Option<Target<'_>>) -> Key {
+        let valid = target.is_some_and(|t| t.stale() == 0);
+        if k.dirty() && k.ptr().is_some() && !valid {
+            return Key::extent(k.inode(), k.start(), k.size(), false, None);
         }
+        *k
     }
 
     /// Inserts all keys of the journal. The entries must have been marked, and pinned by
@@ -164,7 +172,7 @@ impl CacheSet {
         for entry in replay.iter() {
             // Dropped at the end of this turn; leaves that have unwritten keys of the entry hold clones.
             let pin = self.journal.replay_pin(entry.span.seq).ok_or(EIO)?;
-            for k in entry.keys.iter().filter(|k| k.size() != 0) {
+            for k in replay.keys_of(entry).iter().filter(|k| k.size() != 0) {
                 if !k.leaf_ok(&self.geo) {
                     pr_err!(
                         "bad key in journal entry {}: {}\n",
@@ -173,10 +181,11 @@ impl CacheSet {
                     );
                     return Err(EIO);
                 }
-                self.btree_replay(&self.replayed(k), &pin)?;
+                let target = self.journal_target(k);
+                self.btree_replay(&Self::replayed(k, target), &pin)?;
                 // What `journal_mark` claimed.
-                if let Some(b) = self.journal_key_bucket(k) {
-                    self.buckets.unpin(b);
+                if let Some(target) = target {
+                    target.unclaim();
                 }
                 keys = keys.saturating_add(1);
             }
