@@ -156,6 +156,7 @@ impl CacheSet {
         if full {
             return Err(ENOMEM);
         }
+        self.check_last(key, keys.iter().map(Key::pos).max())?;
         // All keys first: freeing keys make older ones stale.
         for k in &keys {
             self.initial_mark_key(level, k);

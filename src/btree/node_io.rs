@@ -28,7 +28,10 @@ use crate::{
 };
 use bcache_core::{
     geometry::Geometry,
-    key::Key,
+    key::{
+        Key,
+        Pos, //
+    },
     num,
     ondisk::{
         bset::{
@@ -112,12 +115,6 @@ impl CacheSet {
     ) -> Result<NodeInfo> {
         self.meta_read(key.ptr.sector(), buf, 0..bytes)?;
         let data = buf.as_slice().get(..bytes).ok_or(EIO)?;
-        let bad = |what: &dyn core::fmt::Display| {
-            let bucket = self.geo.bucket_of(key.ptr.sector());
-            let bucket = bucket.map_or(0, |b| b.0);
-            self.set_error(format_args!("{what} at bucket {bucket}"));
-            EIO
-        };
         let info = bset::parse_node(
             crc64_be,
             data,
@@ -127,14 +124,32 @@ impl CacheSet {
             kind,
             each,
         )
-        .map_err(|e| bad(&e))?;
+        .map_err(|e| self.bad_node(key, &e))?;
         if info.invalid != 0 {
-            return Err(bad(&"invalid keys"));
-        }
-        if info.last.is_some_and(|last| last > key.end) {
-            return Err(bad(&"short btree key"));
+            return Err(self.bad_node(key, &"invalid keys"));
         }
         Ok(info)
+    }
+
+    /// A node cannot be used, which retires the set.
+    #[cold]
+    fn bad_node(&self, key: &NodeKey, what: &dyn core::fmt::Display) -> Error {
+        let bucket = self.geo.bucket_of(key.ptr.sector());
+        let bucket = bucket.map_or(0, |b| b.0);
+        self.set_error(format_args!("{what} at bucket {bucket}"));
+        EIO
+    }
+
+    /// The last key of a node must not lie behind its range.
+    ///
+    /// # Errors
+    ///
+    /// `EIO`.
+    pub(super) fn check_last(&self, key: &NodeKey, last: Option<Pos>) -> Result {
+        if last.is_some_and(|last| last > key.end) {
+            return Err(self.bad_node(key, &"short btree key"));
+        }
+        Ok(())
     }
 
     /// Writes the first set of a new node; gives its blocks.
@@ -260,6 +275,7 @@ impl CacheSet {
         if full {
             return Err(ENOMEM);
         }
+        self.check_last(key, keys.last().map(Key::pos))?;
         keys.chunks_mut().set_depth(Depth::None);
         let mut node = LeafNode::fresh(keys, info.seq);
         node.written = info.written_blocks;

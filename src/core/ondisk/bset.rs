@@ -25,10 +25,7 @@ use zerocopy_derive::{
     Unaligned, //
 };
 
-use super::bkey::{
-    self,
-    Keys, //
-};
+use super::bkey;
 use super::checksum::{
     bch_crc64,
     btree_crc64,
@@ -38,7 +35,6 @@ use super::NoSpace;
 use crate::geometry::Geometry;
 use crate::key::{
     Key,
-    Pos,
     Ptr, //
 };
 use crate::num;
@@ -139,8 +135,6 @@ pub struct NodeInfo {
     /// Keys that were not handed out since they are structurally wrong (keys of size 0 not counted). The C
     /// driver shuts the cache set down over them.
     pub invalid: u32,
-    /// Largest position of the keys handed out; must not be behind the key of the node ("short btree key").
-    pub last: Option<Pos>,
 }
 
 /// Splits the set at the start of `log` off; gives its words of keys and its bytes rounded up to blocks.
@@ -185,14 +179,56 @@ fn peek_seq(log: &[u8]) -> u64 {
     Header::ref_from_prefix(log).map_or(0, |(head, _)| head.seq.get())
 }
 
-/// Checks the whole node and its log; gives it without the counts of keys.
-fn check_log(
+/// Gives `each` the keys of a set; counts those that are structurally wrong.
+#[inline]
+fn read_keys(
+    words: &[U64],
+    geo: &Geometry,
+    kind: NodeKind,
+    each: &mut impl FnMut(&Key),
+) -> Result<u32, BadNode> {
+    let mut rest = words;
+    let mut invalid = 0u32;
+    while !rest.is_empty() {
+        let k;
+        (k, rest) = bkey::split_key(rest).map_err(|_| BadNode::KeyOverrun)?;
+        let good = match kind {
+            NodeKind::Leaf => k.leaf_ok(geo),
+            NodeKind::Interior => k.node_ok(geo),
+        };
+        if good {
+            each(&k);
+        } else if k.size() != 0 {
+            invalid = invalid.saturating_add(1);
+        }
+    }
+    Ok(invalid)
+}
+
+/// Reads a node: `buf` is all of it (the size that its key tells), `ptr` where it was read from.
+///
+/// `each` gets the keys: oldest set first, sorted within a set. In a leaf
+/// a later key overwrites the sectors it shares with earlier ones, also if it has no pointer; a key whose
+/// pointer is not [`Ptr::is_available`] (a check key left by the C driver) covers without caching anything.
+/// In an interior node keys do not replace each other: old pointers are told by their generation, which a
+/// freeing key (position 0) carries on.
+///
+/// Keys of size 0 and structurally wrong ones are left out, as in C. Whether the keys lie within the range of the node is for
+/// the caller to see.
+///
+/// # Errors
+///
+/// Says what is wrong with the log; what `each` got until then is good for nothing.
+pub fn parse_node(
     crc: Crc64,
     buf: &[u8],
-    block_bytes: usize,
+    geo: &Geometry,
     ptr: Ptr,
     set_magic: u64,
+    kind: NodeKind,
+    mut each: impl FnMut(&Key),
 ) -> Result<NodeInfo, BadNode> {
+    let block_bytes = geo.block_bytes();
     let seq = peek_seq(buf);
     if seq == 0 {
         return Err(BadNode::Header);
@@ -202,7 +238,6 @@ fn check_log(
         written_blocks: 0,
         sets: 0,
         invalid: 0,
-        last: None,
     };
     let mut log = buf;
     while !log.is_empty() && peek_seq(log) == seq {
@@ -210,7 +245,8 @@ fn check_log(
         if words.is_empty() && info.sets != 0 {
             return Err(BadNode::Empty);
         }
-        bkey::count_keys(words).map_err(|_| BadNode::KeyOverrun)?;
+        let invalid = read_keys(words, geo, kind, &mut each)?;
+        info.invalid = info.invalid.saturating_add(invalid);
         let blocks = num::u32_from_usize_sat(bytes.checked_div(block_bytes).unwrap_or(0));
         info.written_blocks = info.written_blocks.saturating_add(blocks);
         info.sets = info.sets.saturating_add(1);
@@ -222,62 +258,6 @@ fn check_log(
         }
         log = log.get(block_bytes..).unwrap_or_default();
     }
-    Ok(info)
-}
-
-/// Reads a node: `buf` is all of it (the size that its key tells), `ptr` where it was read from.
-///
-/// First everything is checked, then `each` gets the keys: oldest set first, sorted within a set. In a leaf
-/// a later key overwrites the sectors it shares with earlier ones, also if it has no pointer; a key whose
-/// pointer is not [`Ptr::is_available`] (a check key left by the C driver) covers without caching anything.
-/// In an interior node keys do not replace each other: old pointers are told by their generation, which a
-/// freeing key (position 0) carries on.
-///
-/// Keys of size 0 and structurally wrong ones are left out, as in C.
-///
-/// # Errors
-///
-/// Says what is wrong with the log; `each` was not called then.
-pub fn parse_node(
-    crc: Crc64,
-    buf: &[u8],
-    geo: &Geometry,
-    ptr: Ptr,
-    set_magic: u64,
-    kind: NodeKind,
-    mut each: impl FnMut(&Key),
-) -> Result<NodeInfo, BadNode> {
-    let block_bytes = geo.block_bytes();
-    let mut info = check_log(crc, buf, block_bytes, ptr, set_magic)?;
-    let mut log = buf;
-    let (mut last, mut any) = (Key::ZERO, false);
-    for _ in 0..info.sets {
-        let (head, rest) = Header::ref_from_prefix(log).map_err(|_| BadNode::Header)?;
-        let nr = num::usize_from_u32(head.keys.get());
-        let (words, _) =
-            <[U64]>::ref_from_prefix_with_elems(rest, nr).map_err(|_| BadNode::Header)?;
-        for k in Keys::new(words) {
-            let good = match kind {
-                NodeKind::Leaf => k.leaf_ok(geo),
-                NodeKind::Interior => k.node_ok(geo),
-            };
-            if good {
-                if k.order() > last.order() {
-                    last = k;
-                }
-                any = true;
-                each(&k);
-            } else if k.size() != 0 {
-                info.invalid = info.invalid.saturating_add(1);
-            }
-        }
-        let bytes = nr
-            .saturating_mul(size_of::<U64>())
-            .saturating_add(BSET_HEADER_BYTES);
-        let rounded = num::round_up(bytes, block_bytes).ok_or(BadNode::Header)?;
-        log = log.get(rounded..).unwrap_or_default();
-    }
-    info.last = any.then_some(last.pos());
     Ok(info)
 }
 

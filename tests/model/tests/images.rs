@@ -264,6 +264,10 @@ impl Chunks for VecChunks {
     fn get_mut(&mut self, i: usize) -> Option<&mut Chunk> {
         self.0.get_mut(i)
     }
+    fn neighbours(&mut self, i: usize) -> Option<(&mut Chunk, &mut Chunk)> {
+        let (head, tail) = self.0.split_at_mut_checked(i + 1)?;
+        Some((head.last_mut()?, tail.first_mut()?))
+    }
     fn partition(&self, before: impl Fn(&Chunk) -> bool) -> usize {
         self.0.partition_point(|chunk| before(chunk))
     }
@@ -331,7 +335,7 @@ fn tell(image: &[u8]) -> String {
     })
     .unwrap();
     assert_eq!(info.invalid, 0);
-    assert!(info.last.unwrap() <= root.pos());
+    assert!(map.last().unwrap().pos() <= root.pos());
     tell_node(out, image, &geo, &root, newest.btree_level, info.sets);
     tell_overlay(out, keys, &map);
     std::mem::take(out)
