@@ -79,6 +79,14 @@ within() {
 	done
 }
 
+# bounded SECONDS COMMAND...: it fails if it takes longer; the debug kernel gets four times that
+bounded() {
+	local seconds=$1
+	shift
+	[ "${KERNEL:-}" != debug ] || seconds=$((seconds * 4))
+	timeout "$seconds" "$@"
+}
+
 # disk NAME: the device node of a disk given to the guest
 disk() {
 	readlink -f "/dev/disk/by-id/virtio-$1"

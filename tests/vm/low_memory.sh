@@ -45,7 +45,7 @@ numbers() {
 }
 # stream FIRST FILE: writes them durably
 stream() {
-	numbers "$1" | timeout 60 dd of="$2" bs=256k iflag=fullblock conv=fsync status=none
+	numbers "$1" | bounded 60 dd of="$2" bs=256k iflag=fullblock conv=fsync status=none
 }
 # same FIRST FILE: they are in the file
 same() {
@@ -61,7 +61,7 @@ note "$(cat /tmp/hog.log)"
 for i in 1 2 3; do
 	ok "streams 64 MB to file $i" stream "${i}0000000" /mnt/x/stream$i
 done
-ok "random writes through the page cache" timeout 90 fio --name=rand --filename=/mnt/x/rand --rw=randwrite --bs=4k \
+ok "random writes through the page cache" bounded 90 fio --name=rand --filename=/mnt/x/rand --rw=randwrite --bs=4k \
 	--size=64M --io_size=32M --verify=crc32c --randseed=3 --ioengine=psync --output=/tmp/fio.log
 note "waited for memory $(($(stat allocstall_) - stalls)) times, dirty data $(cat "$dir/dirty_data")"
 at_least "tasks had to free memory themselves" $(($(stat allocstall_) - stalls)) 1
@@ -70,7 +70,7 @@ kill "$hog"
 for i in 1 2 3; do
 	ok "content of file $i" same "${i}0000000" /mnt/x/stream$i
 done
-ok "unmount" timeout 60 umount /mnt/x
+ok "unmount" bounded 60 umount /mnt/x
 ok "fsck finds nothing" e2fsck -fn "$bdev"
 ok "stop" stop_all
 done_testing
