@@ -67,6 +67,7 @@ for step; do
 	dirty) ok "there is dirty data" test "$(dirty_bytes "$back")" -gt 1000000 ;;
 	check) ok "all that was synced is there" python3 "$writer_py" settle "$disk" "$OUT/log" $blocks ;;
 	drain)
+		put 0 "$dir/writeback_delay"
 		put 1 "$dir/writeback_running"
 		put 0 "$dir/writeback_percent"
 		ok "dirty data drains" within 60 drained
