@@ -47,6 +47,13 @@ foreground() {
 			"saw \($n)-p99.9 \(.percentile["99.900000"] / 1000)", "saw \($n)-max \(.max / 1000)"'
 }
 
+# synced NAME: the same for what fsync takes after each of 500 writes
+synced() {
+	"${FIO[@]}" --number_ios=500 --percentile_list=50:99:99.9 --output-format=json --rw=randwrite --size=8M --fsync=1 |
+		jq -r --arg n "$1" '.jobs[0].sync.lat_ns | "saw \($n)-p50 \(.percentile["50.000000"] / 1000)",
+			"saw \($n)-p99 \(.percentile["99.000000"] / 1000)", "saw \($n)-max \(.max / 1000)"'
+}
+
 # throughput NAME: how fast dirty data goes back, and how many requests the disk has to choose from, on average
 throughput() {
 	local start before took
@@ -71,11 +78,17 @@ throughput writeback-unlimited
 
 # --- a user's writes to what is cached: alone, while dirty data goes back, while gc is asked for again and again ---
 foreground idle-write --rw=randwrite --size=8M
+synced idle-fsync
 within 300 clean
 put 0 "$dir/writeback_running"
 dirty
 put 1 "$dir/writeback_running"
 foreground writeback-write --rw=randwrite --size=8M
+within 300 clean
+put 0 "$dir/writeback_running"
+dirty
+put 1 "$dir/writeback_running"
+synced writeback-fsync
 within 300 clean
 put 0 "$dir/writeback_running"
 (while sleep 0.05; do put 1 "$dir/cache/internal/trigger_gc"; done) &

@@ -6,7 +6,7 @@
 
 It goes to the background once the device is there, and ends when it is killed. SPINDLES disks are striped by 64 KiB. Each
 holds COMMANDS (32) at a time and takes the one next that its head reaches soonest; what is more waits in the order of arrival.
-There is no volatile cache: what is answered is on the disk.
+A write is answered when it is on the disk; a flush when all is that came before it.
 
 7200 revolutions a minute, tracks of 1 MiB, a seek of 1 ms to 14 ms with the square root of the distance, whatever the size of
 the device: a model of a large disk that is used all over. Meant for a guest under --icount, whose clock stands still while nobody
@@ -26,6 +26,7 @@ SEEK = (0.001, 0.013)
 STRIPE = 64 << 10
 REQUEST, REPLY = 0x25609513, 0x67446698
 READ, WRITE, DISC, FLUSH = range(4)
+HAS_FLAGS, SEND_FLUSH = 1, 4
 
 
 class Spindle:
@@ -70,6 +71,9 @@ class Disk:
     def __init__(self, size, spindles, commands):
         self.data = bytearray(size)
         self.spindles = [Spindle(size // spindles, commands) for _ in range(spindles)]
+        # Handles of the requests on the disk; flushes, each with those that it waits for.
+        self.there = set()
+        self.flushes = []
 
     def place(self, offset):
         """Which spindle, and where on it."""
@@ -81,15 +85,28 @@ class Disk:
         # A request that is larger than a stripe is served where it begins: none of them here is.
         spindle, place = self.place(request[2])
         spindle.waiting.append((now, place, request))
+        self.there.add(request[1])
+
+    def flush(self, request):
+        self.flushes.append((request, set(self.there)))
+
+    def flushed(self):
+        """The flushes that need not wait any more."""
+        over = [request for request, wait in self.flushes if not wait]
+        self.flushes = [f for f in self.flushes if f[1]]
+        return over
 
     def step(self):
         """Ends what is over and begins what can; gives what ended, and the time of the next end."""
-        over = []
+        over = self.flushed()
         for spindle in self.spindles:
             now = time.monotonic()
             request = spindle.done(now)
             if request:
                 over.append(request)
+                self.there.discard(request[1])
+                for _, wait in self.flushes:
+                    wait.discard(request[1])
             spindle.start(now)
         ends = [s.until for s in self.spindles if s.busy]
         return over, min(ends, default=None)
@@ -135,7 +152,7 @@ def serve(disk, wire):
             if command == DISC:
                 return
             if command == FLUSH:
-                wire.answer(handle)
+                disk.flush(request)
             else:
                 disk.take(request, time.monotonic())
         while True:
@@ -145,9 +162,7 @@ def serve(disk, wire):
             for command, handle, offset, length, data in over:
                 if command == WRITE:
                     disk.data[offset : offset + length] = data
-                    wire.answer(handle)
-                else:
-                    wire.answer(handle, disk.data[offset : offset + length])
+                wire.answer(handle, disk.data[offset : offset + length] if command == READ else b"")
 
 
 def main():
@@ -158,6 +173,7 @@ def main():
     nbd = os.open(device, os.O_RDWR)
     fcntl.ioctl(nbd, 0xAB01, 4096)
     fcntl.ioctl(nbd, 0xAB07, size // 4096)
+    fcntl.ioctl(nbd, 0xAB0A, HAS_FLAGS | SEND_FLUSH)
     fcntl.ioctl(nbd, 0xAB00, theirs.fileno())
     disk = Disk(size, spindles, commands)
     if os.fork():
