@@ -263,11 +263,14 @@ impl CacheSet {
         let mut keys = new_map(&self.btree.chunks, depth);
         let mut full = false;
         let bucket = self.geo.bucket_sectors();
+        // The last key that erases; one that does not is there in the end, or another one behind it.
+        let mut last = None;
         let info = self.read_node(key, NodeKind::Leaf, |k| {
             let real = k.ptr().is_some_and(|p| p.is_available());
             let put = if real {
                 keys.insert(k, bucket, |_| ())
             } else {
+                last = last.max(Some(k.pos()));
                 keys.erase(k.inode(), k.start(), k.end(), |_| ())
             };
             full |= put.is_err();
@@ -275,7 +278,7 @@ impl CacheSet {
         if full {
             return Err(ENOMEM);
         }
-        self.check_last(key, keys.last().map(Key::pos))?;
+        self.check_last(key, last.max(keys.last().map(Key::pos)))?;
         keys.chunks_mut().set_depth(Depth::None);
         let mut node = LeafNode::fresh(keys, info.seq);
         node.written = info.written_blocks;

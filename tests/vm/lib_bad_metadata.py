@@ -354,6 +354,7 @@ def node_cases(i):
         ("data in the uuids", "any", [i.data(0, 8, 8, i.uuids // 512)]),
         ("data of the future", "any", [i.data(0, 8, 8, d, gen=i.gen(d // i.bucket) + 1)]),
         ("keys behind its range", "fail", [i.data(0xFFFFE, 80, 8, d)]),
+        ("a hole behind its range", "fail", [(high(0xFFFFE, 8, 0, 0), 80)]),
         ("two pointers", "any", [(high(0, 8, 1, 2), 8, ptr(d, i.gen(d // i.bucket)), ptr(d, i.gen(d // i.bucket)))]),
     ):
         yield f"leaf: {what}", want, lambda keys=keys: i.fill(leaf, keys)
