@@ -49,6 +49,7 @@
 //! all it needs.
 
 mod entry;
+mod keys;
 mod pin;
 mod replay;
 mod scan;

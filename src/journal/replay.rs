@@ -5,6 +5,10 @@
 //! C: `bch_journal_mark`, `bch_journal_replay` in `journal.c`. Keys are inserted in exactly the order in which they were
 //! journaled, so that later ones overwrite earlier ones; to insert a key that is in its leaf already changes nothing.
 
+use super::keys::{
+    EntryKeys,
+    Place, //
+};
 use crate::{
     buckets::Target,
     cache_set::CacheSet,
@@ -19,7 +23,6 @@ use bcache_core::{
     key::Key,
     ondisk::jset::Jset, //
 };
-use core::ops::Range;
 use kernel::{
     alloc::KVVec,
     prelude::*, //
@@ -54,15 +57,15 @@ impl Newest {
 /// An entry in memory.
 pub(super) struct Entry {
     pub(super) span: SeqSpan,
-    /// Its part of [`Replay::keys`].
-    pub(super) keys: Range<usize>,
+    /// Where they are in [`Replay::keys`].
+    pub(super) keys: Place,
 }
 
 /// The entries to be replayed.
 pub(crate) struct Replay {
     pub(super) dev: u16,
     /// The keys of all entries.
-    pub(super) keys: KVVec<Key>,
+    pub(super) keys: EntryKeys,
     /// As they were found.
     pub(super) entries: KVVec<Entry>,
     /// `(seq, index into entries)` of those needed, ascending, each number once.
@@ -74,7 +77,7 @@ impl Replay {
     pub(super) fn new(dev: u16) -> Self {
         Self {
             dev,
-            keys: KVVec::new(),
+            keys: EntryKeys::new(),
             entries: KVVec::new(),
             order: KVVec::new(),
             newest: None,
@@ -105,7 +108,7 @@ impl Replay {
 
     /// The keys of an entry.
     fn keys_of(&self, entry: &Entry) -> &[Key] {
-        self.keys.get(entry.keys.clone()).unwrap_or_default()
+        self.keys.get(&entry.keys)
     }
 
     /// Whether no entry between the oldest needed and the newest is missing.

@@ -206,15 +206,11 @@ impl Replay {
         if self.newest.as_ref().is_some_and(|n| jset.seq < n.last_seq) {
             return Ok(());
         }
-        let first = self.keys.len();
-        for k in jset.keys() {
-            self.keys.push(k, GFP_KERNEL)?;
-        }
+        let keys = self.keys.add(jset)?;
         let span = SeqSpan {
             seq: jset.seq,
             last_seq: jset.last_seq,
         };
-        let keys = first..self.keys.len();
         let entry = Entry { span, keys };
         self.entries.push(entry, GFP_KERNEL)?;
         Ok(())
