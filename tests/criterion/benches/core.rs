@@ -31,6 +31,10 @@ impl Chunks for VecChunks {
     fn get_mut(&mut self, i: usize) -> Option<&mut Chunk> {
         self.0.get_mut(i).map(|c| &mut **c)
     }
+    fn neighbours(&mut self, i: usize) -> Option<(&mut Chunk, &mut Chunk)> {
+        let (head, tail) = self.0.split_at_mut_checked(i + 1)?;
+        Some((head.last_mut()?, tail.first_mut()?))
+    }
     fn partition(&self, before: impl Fn(&Chunk) -> bool) -> usize {
         self.0.partition_point(|c| before(c))
     }

@@ -197,6 +197,8 @@ fn step(map: &mut Map, model: &mut Model, op: &Op) -> Result<(), NoMem> {
             return step(map, model, &Op::Insert(k));
         }
         Op::Insert(k) => {
+            let there = map.iter().any(|old| *old == k);
+            assert_eq!(map.has(&k), there);
             map.insert(&k, BUCKET, &mut see)?;
             paint(model, &k);
             assert_eq!(gone, overwritten(&before, k.inode(), k.start()..k.end()));
