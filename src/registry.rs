@@ -208,7 +208,8 @@ fn claim_of_device(dev: &Arc<CachedDev>) -> Option<Step> {
     let att = dev.att.load();
     let attachment = match &att {
         None => AttachmentSeen::None,
-        Some(att) if att.detach_ready.get() && !att.finishing.get() => AttachmentSeen::Through,
+        Some(att) if att.finishing.get() => AttachmentSeen::Finishing,
+        Some(att) if att.detach_ready.get() => AttachmentSeen::Through,
         Some(att) if att.detaching.get() => AttachmentSeen::Detaching,
         Some(_) => AttachmentSeen::Attached,
     };
@@ -216,6 +217,7 @@ fn claim_of_device(dev: &Arc<CachedDev>) -> Option<Step> {
         stopped: dev.flags.closing.get(),
         open: dev.openers.get() != 0,
         freeing: dev.flags.freeing.get(),
+        failed: dev.flags.io_disable.get() && att.as_ref().is_some_and(|a| !a.set.io_disabled()),
         attachment,
     };
     match (ends::device_step(seen)?, att) {

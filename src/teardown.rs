@@ -65,6 +65,14 @@ pub(crate) fn free_dev(dev: &Arc<CachedDev>) {
         end.stop_writeback(&waiting);
         end.unlink(false);
     }
+    if let Some(att) = att.filter(|att| att.detaching.get() && att.wb.has_dirty.get()) {
+        pr_warn!(
+            "{}: stopped instead of detached, since it takes no data; what is dirty stays in cache set {}
+",
+            dev.name,
+            att.set.uuid_text()
+        );
+    }
     dev.gate.close();
     waiting.wait_for(Stage::DirectRequests);
     dev.gate.wait_idle();

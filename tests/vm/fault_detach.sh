@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # vm: --disk cache=64M --disk back=128M --timeout 150
 # case: failing_keys | H19 | detach while the backing device takes no write, `io_error_limit` out of reach
+# case: failed_disk | users a7 | detach and unregister while the backing device takes no write, for good
 # case: endless_io | users a8 | detach under I/O that does not end
-# A detach that cannot end yet does not turn in circles, says why, and ends as soon as it can.
+# A detach that cannot end yet does not turn in circles, says why, and ends as soon as it can. One that can never end does not
+# hold the set, nor lose what is dirty.
 . "$(dirname "$0")/lib_fault.sh"
 cache=$(disk cache) back=$(disk back)
 
@@ -41,6 +43,38 @@ case_failing_keys() {
 	took=$(since "$start")
 	is "state" "$(state "$fragile")" "no cache"
 	saw "$errors attempts in 6 s; the detach ends $took ms after the disk is healed"
+	stop_all
+	dmsetup remove fragile
+}
+
+case_failed_disk() {
+	local size start fragile fio dev
+	size=$(blockdev --getsz "$back")
+	dmsetup create fragile --table "0 $size linear $back 0"
+	fragile=$(readlink -f /dev/mapper/fragile)
+	a_pair "$cache" "$fragile" --bucket 65536
+	set_to writeback_running=0
+	fio=(fio --name=soil --filename="$bdev" --rw=randwrite --bs=4k --offset=32M --size=1M --direct=1 --ioengine=libaio --iodepth=8
+		--randseed=1 --verify=crc32c --output-format=terse)
+	"${fio[@]}" --do_verify=0 >/dev/null
+	ok "the disk takes no write any more" table error
+	start=$EPOCHREALTIME
+	put 1 "$dir/detach"
+	put 1 "$SYSFS/$uuid/unregister"
+	if within 60 test ! -e "$SYSFS/$uuid"; then
+		saw "device and set are gone after $(since "$start") ms"
+	else
+		saw "device and set are there after 60 s"
+	fi
+	ok "the set is gone" test ! -e "$SYSFS/$uuid"
+	ok "the device is gone" test ! -e "$dir"
+	table "linear $back 32768"
+	register "$cache" "$fragile"
+	ok "attached again" within 20 attached "$fragile"
+	is "state" "$(state "$fragile")" dirty
+	dev=$(bcache_of "$fragile")
+	ok "what was dirty is there" "${fio[@]/#--filename=*/--filename=$dev}" --verify_only
+	saw "then, with a healed disk, $(cat "$dir/dirty_data") dirty"
 	stop_all
 	dmsetup remove fragile
 }

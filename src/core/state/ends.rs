@@ -9,7 +9,7 @@
 //!   device:      registered -- attach --> Attached -- detach --> Detaching -- flushed or set dead --> Through
 //!                    ^                                                                                  |
 //!                    +------------------------------- FinishDetach -------------------------------------+
-//!                stopped and closed, not Detaching -- Free --> gone
+//!                stopped and closed, not Detaching or the disk failed -- Free --> gone
 //!   set:         running -- stop, unregister, Retire --> stopping -- TellDevices --> told -- no device left: Finish --> gone
 //! ```
 //!
@@ -22,10 +22,12 @@ pub enum AttachmentSeen {
     None,
     /// In use.
     Attached,
-    /// Detach was asked for; the writeback thread is at work, or [`DeviceStep::FinishDetach`] has begun.
+    /// Detach was asked for; the writeback thread is at work.
     Detaching,
     /// The writeback thread is through.
     Through,
+    /// [`DeviceStep::FinishDetach`] has begun.
+    Finishing,
 }
 
 /// What decides about a device.
@@ -37,6 +39,8 @@ pub struct DeviceSeen {
     pub open: bool,
     /// [`DeviceStep::Free`] has begun.
     pub freeing: bool,
+    /// The backing device takes no I/O any more, though the set does: what is dirty cannot be written back.
+    pub failed: bool,
     /// Its attachment.
     pub attachment: AttachmentSeen,
 }
@@ -54,9 +58,10 @@ pub enum DeviceStep {
 pub fn device_step(seen: DeviceSeen) -> Option<DeviceStep> {
     match seen.attachment {
         AttachmentSeen::Through if !seen.freeing => Some(DeviceStep::FinishDetach),
-        // A device that is stopped while it detaches is detached first.
-        AttachmentSeen::Through | AttachmentSeen::Detaching => None,
-        AttachmentSeen::None | AttachmentSeen::Attached => {
+        AttachmentSeen::Through | AttachmentSeen::Finishing => None,
+        // A device that is stopped while it detaches is detached first, if that can ever be.
+        AttachmentSeen::Detaching if !seen.failed => None,
+        AttachmentSeen::None | AttachmentSeen::Attached | AttachmentSeen::Detaching => {
             let over = seen.stopped && !seen.open && !seen.freeing;
             over.then_some(DeviceStep::Free)
         }
@@ -104,19 +109,28 @@ pub fn set_step(seen: SetSeen) -> Option<SetStep> {
 #[cfg_attr(CONFIG_KUNIT = "y", kernel::macros::kunit_tests(bcache_ends))]
 mod tests {
     use super::{
-        AttachmentSeen::{Attached, Detaching, Through},
+        AttachmentSeen::{Attached, Detaching, Finishing, Through},
         *, //
     };
 
     const BOOLS: [bool; 2] = [false, true];
 
     fn devices() -> impl Iterator<Item = DeviceSeen> {
-        let attachments = [AttachmentSeen::None, Attached, Detaching, Through];
-        (0..32).map(move |n: usize| DeviceSeen {
-            stopped: n & 1 != 0,
-            open: n & 2 != 0,
-            freeing: n & 4 != 0,
-            attachment: attachments[n >> 3],
+        let attachments = [
+            AttachmentSeen::None,
+            Attached,
+            Detaching,
+            Through,
+            Finishing,
+        ];
+        (0..16).flat_map(move |n: u32| {
+            attachments.map(|attachment| DeviceSeen {
+                stopped: n & 1 != 0,
+                open: n & 2 != 0,
+                freeing: n & 4 != 0,
+                failed: n & 8 != 0,
+                attachment,
+            })
         })
     }
 
@@ -131,11 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn a_device_is_freed_only_when_stopped_closed_and_not_detaching() {
+    fn a_device_is_freed_only_when_stopped_closed_and_not_about_to_detach() {
         for seen in devices() {
-            let may = seen.stopped
-                && !seen.open
-                && matches!(seen.attachment, AttachmentSeen::None | Attached);
+            let detaches = match seen.attachment {
+                AttachmentSeen::None | Attached => false,
+                Detaching => !seen.failed,
+                Through | Finishing => true,
+            };
+            let may = seen.stopped && !seen.open && !detaches;
             let step = device_step(seen);
             assert_eq!(
                 (seen, step == Some(DeviceStep::Free)),
@@ -163,7 +180,7 @@ mod tests {
                 }
                 Some(DeviceStep::FinishDetach) => {
                     let begun = DeviceSeen {
-                        attachment: Detaching,
+                        attachment: Finishing,
                         ..seen
                     };
                     assert_eq!(device_step(begun), None);
