@@ -11,9 +11,17 @@ pattern+='rust_kernel: panicked|watchdog: .*(soft|hard) ?(lockup|LOCKUP)|kmemlea
 pattern+='stack (overflow|guard)|DEBUG_LOCKS_WARN|Unable to handle|unable to handle|held lock freed|lock held (when|at)|still has locks held'
 noise='clocksource: |hogged CPU|perf: interrupt took too long|INFO: NMI handler|Spectre|mitigation|lockdep is turned off'
 
-# What the kernel prints when a cache of its own (of bios) cannot be made is its answer to a failed allocation.
+# What the kernel prints when a cache of its own (of bios) cannot be made is its answer to a failed allocation: that line and
+# the stack behind it, but no other complaint in between.
 said() {
-	tr -d '\r' <"$1" | sed '/__kmem_cache_create_args(.*) failed with error -\(12\|22\)/,/<\/TASK>/d' | grep -aEv "$noise"
+	tr -d '\r' <"$1" | awk -v others="${pattern/Call Trace|/}" '
+		/__kmem_cache_create_args\(.*\) failed with error -(12|22)/ { stack = 80; next }
+		stack > 0 {
+			stack--
+			if (/<\/TASK>/) stack = 0
+			if ($0 !~ others) next
+		}
+		{ print }' | grep -aEv "$noise"
 }
 said "$1" | grep -aE -m 1 -q "$pattern" || exit 0
 said "$1" | grep -aE -B 3 -A 30 "$pattern" | head -n 160
