@@ -107,6 +107,9 @@ rate_is_not() {
 case_period() {
 	local start
 	slow_pair 4
+	# The step that was armed when the device was attached is over by then; the next one is a minute away.
+	sleep 5
+	set_to writeback_rate=4
 	is "the rate is the one stored" "$(shown rate)" 2.0k/sec
 	sleep 1
 	set_to writeback_rate_update_seconds=1

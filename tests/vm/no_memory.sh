@@ -21,7 +21,8 @@ nth() {
 	python3 "$(dirname "$0")/lib_fail.py" "$@"
 }
 
-# sweep NAME LIMIT TEXT FILE: fails one allocation after the other of a store; calls after_ok, after_error
+# sweep NAME LIMIT TEXT FILE: fails one allocation after the other of a store, each of the first $all and then each twentieth
+# part further on; calls after_ok, after_error
 sweep() {
 	local name=$1 limit=$2 n=1 failed=0 lived=0 result reached
 	shift 2
@@ -35,13 +36,14 @@ sweep() {
 			after_error || break
 			failed=$((failed + 1))
 		fi
-		n=$((n + (n < 60 ? 1 : n / 20)))
+		n=$((n + (n < all ? 1 : n / 20)))
 	done
 	swept="$name: allocations 1 to $n: the store failed $failed times, went on $lived times"
 	note "$swept"
 	ok "$name with failing allocations" test "$((failed + lived))" -gt 20 -a "$reached" = no
 }
 
+all=60
 format_cache "$cache" --bucket 65536
 format_backing "$back"
 uuid=$(set_uuid "$cache")
@@ -72,6 +74,7 @@ after_error() {
 detached() {
 	[ ! -e "$dir/cache" ] && [ "$(state "$back")" = "no cache" ]
 }
+all=4000
 sweep "attach" 4000 "$uuid" "$dir/attach"
 echo "# saw: attach_allocations: $swept"
 ok "attach when there is memory" put "$uuid" "$dir/attach"
