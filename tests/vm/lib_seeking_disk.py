@@ -12,21 +12,16 @@ A write is answered when it is on the disk; a flush when all is that came before
 the device: a model of a large disk that is used all over. Meant for a guest under --icount, whose clock stands still while nobody
 works: there the times are those of the model, plus the time that this process takes (some 0.1 ms).
 """
-import fcntl
-import os
 import select
-import socket
-import struct
 import sys
 import time
+
+from lib_nbd import DISC, FLUSH, READ, SEND_FLUSH, WRITE, attach
 
 TURN = 60 / 7200
 TRACK = 1 << 20
 SEEK = (0.001, 0.013)
 STRIPE = 64 << 10
-REQUEST, REPLY = 0x25609513, 0x67446698
-READ, WRITE, DISC, FLUSH = range(4)
-HAS_FLAGS, SEND_FLUSH = 1, 4
 
 
 class Spindle:
@@ -112,35 +107,6 @@ class Disk:
         return over, min(ends, default=None)
 
 
-class Wire:
-    """The socket, without waiting."""
-
-    def __init__(self, sock):
-        self.sock = sock
-        self.buf = bytearray()
-
-    def fill(self):
-        piece = self.sock.recv(1 << 20)
-        self.buf += piece
-        return bool(piece)
-
-    def requests(self):
-        """Whole requests that have come: (command, handle, offset, length, data)."""
-        while len(self.buf) >= 28:
-            magic, flags, handle, offset, length = struct.unpack_from(">II8sQI", self.buf)
-            assert magic == REQUEST
-            command = flags & 0xFFFF
-            end = 28 + (length if command == WRITE else 0)
-            if len(self.buf) < end:
-                return
-            data = bytes(self.buf[28:end])
-            del self.buf[:end]
-            yield command, handle, offset, length, data
-
-    def answer(self, handle, data=b""):
-        self.sock.sendall(struct.pack(">II8s", REPLY, 0, handle) + data)
-
-
 def serve(disk, wire):
     due = None
     while True:
@@ -166,33 +132,11 @@ def serve(disk, wire):
 
 
 def main():
-    device, size = sys.argv[1], int(sys.argv[2]) << 20
+    size = int(sys.argv[2]) << 20
     spindles = int(sys.argv[3]) if len(sys.argv) > 3 else 1
     commands = int(sys.argv[4]) if len(sys.argv) > 4 else 32
-    ours, theirs = socket.socketpair()
-    nbd = os.open(device, os.O_RDWR)
-    fcntl.ioctl(nbd, 0xAB01, 4096)
-    fcntl.ioctl(nbd, 0xAB07, size // 4096)
-    fcntl.ioctl(nbd, 0xAB0A, HAS_FLAGS | SEND_FLUSH)
-    fcntl.ioctl(nbd, 0xAB00, theirs.fileno())
     disk = Disk(size, spindles, commands)
-    if os.fork():
-        # The device serves once the child is in the ioctl; its size then shows.
-        name = os.path.basename(device)
-        while open(f"/sys/block/{name}/size").read().strip() == "0" or not os.path.exists(f"/sys/block/{name}/pid"):
-            time.sleep(0.01)
-        return
-    os.setsid()
-    for fd in (0, 1, 2):
-        os.dup2(os.open("/dev/null", os.O_RDWR), fd)
-    if os.fork():
-        theirs.close()
-        os.close(nbd)
-        serve(disk, Wire(ours))
-        os._exit(0)
-    ours.close()
-    fcntl.ioctl(nbd, 0xAB03)
-    os._exit(0)
+    attach(sys.argv[1], size, SEND_FLUSH, lambda wire: serve(disk, wire))
 
 
 main()

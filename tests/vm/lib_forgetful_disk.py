@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""A disk with a volatile cache, for guests: /dev/nbdN that forgets what no flush followed when its power fails.
+
+  lib_forgetful_disk.py DEVICE MIB FOLDER
+
+It goes to the background once the device is there. FOLDER/pid is its process; SIGUSR1 cuts the power for a moment, after which
+FOLDER/cuts says how often that was; FOLDER/flushes says how many flushes have come.
+"""
+import os
+import signal
+import sys
+
+from lib_nbd import DISC, FLUSH, FUA, READ, SEND_FLUSH, SEND_FUA, WRITE, attach
+
+
+class Disk:
+    def __init__(self, size, folder):
+        self.folder = folder
+        self.durable = bytearray(size)
+        self.seen = bytearray(size)
+        self.cached = []
+        self.flushes = 0
+        self.cuts = 0
+
+    def say(self, name, number):
+        with open(f"{self.folder}/{name}.new", "w") as f:
+            f.write(f"{number}\n")
+        os.rename(f"{self.folder}/{name}.new", f"{self.folder}/{name}")
+
+    def write(self, offset, data, durable):
+        self.seen[offset : offset + len(data)] = data
+        if durable:
+            self.durable[offset : offset + len(data)] = data
+        else:
+            self.cached.append((offset, len(data)))
+
+    def flush(self):
+        for offset, length in self.cached:
+            self.durable[offset : offset + length] = self.seen[offset : offset + length]
+        self.cached = []
+        self.flushes += 1
+        self.say("flushes", self.flushes)
+
+    def cut(self, *_):
+        for offset, length in self.cached:
+            self.seen[offset : offset + length] = self.durable[offset : offset + length]
+        self.cached = []
+        self.cuts += 1
+        self.say("cuts", self.cuts)
+
+
+def serve(disk, wire):
+    signal.signal(signal.SIGUSR1, disk.cut)
+    disk.say("flushes", 0)
+    disk.say("pid", os.getpid())
+    while wire.fill():
+        for flags, handle, offset, length, data in wire.requests():
+            command = flags & 0xFFFF
+            if command == DISC:
+                return
+            if command == FLUSH:
+                disk.flush()
+            elif command == WRITE:
+                disk.write(offset, data, flags & FUA)
+            wire.answer(handle, disk.seen[offset : offset + length] if command == READ else b"")
+
+
+def main():
+    size = int(sys.argv[2]) << 20
+    disk = Disk(size, sys.argv[3])
+    attach(sys.argv[1], size, SEND_FLUSH | SEND_FUA, lambda wire: serve(disk, wire))
+
+
+main()
