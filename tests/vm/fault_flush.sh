@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # vm: --disk cache=64M --timeout 150
-# case: writethrough | | power cut of the backing disk after fsync, writethrough
-# case: dsync | | the same after a write with O_DSYNC
-# case: around | | the same after fsync, writearound, data past the cache
-# case: no_cache | | the same after fsync, no set attached
-# case: written_back | | power cut of the backing disk after writeback, device clean
-# case: not_needed | | 20 x write and fsync in writeback: flushes sent to the backing disk
+# case: writethrough | - | power cut of the backing disk after fsync, writethrough
+# case: dsync | - | the same after a write with O_DSYNC
+# case: around | - | the same after fsync, writearound, data past the cache
+# case: no_cache | - | the same after fsync, no set attached
+# case: written_back | - | power cut of the backing disk after writeback, device clean
+# case: not_needed | - | 20 x write and fsync in writeback: flushes sent to the backing disk
 # What an fsync has acknowledged is on the backing disk, whose volatile cache forgets the rest when its power fails.
 . "$(dirname "$0")/lib_fault.sh"
 cache=$(disk cache) back=/dev/nbd0 state=/run/forgetful
