@@ -61,6 +61,9 @@ request_rows() {
 }
 
 driver_rows() {
+	# What is verified was not written by the driver before.
+	dd if=/dev/zero of=$BACKING bs=1M count=$BACKING_MB oflag=direct 2>/dev/null
+	memory_rows
 	request_rows
 	split_row
 	mixed_row

@@ -55,25 +55,45 @@ split_row() {
 	sleep 1
 }
 
-# An index of 16384 dirty keys in some 60 nodes of 16 KiB, in a cache of 65536 buckets. A key takes the same memory whatever
-# the size of its extent: what these have taken is said for a GiB of 4 KiB and of 64 KiB.
-KEYS=16384
-index_rows() {
-	local before taken
-	any_wanted gc stop register-bucket attach-recount kib-per-gib-4k kib-per-gib-64k || return 0
+# memory_of KIB MIB: what the index of so many MiB takes, written at random in extents of KIB, said for a GiB
+memory_of() {
+	local before
 	open_backing
 	before=$(free_kib)
 	attach_set $CACHE 16k
 	sleep 2
-	say "data $turn kib-set-without-keys $((before - $(free_kib)))"
+	[ "$1" != 64 ] || say "data $turn kib-set-without-keys $((before - $(free_kib)))"
 	mode writeback
 	echo 0 >$BDEV/writeback_running
+	# What the first writes need whatever they are.
+	fill_big $DEV 248 8 randwrite "${1}k"
+	sleep 2
 	before=$(free_kib)
+	fill_big $DEV 0 "$2" randwrite "${1}k"
+	sleep 2
+	say "data $turn kib-per-gib-${1}k $(((before - $(free_kib)) * 1024 / $2))"
+	stop_all
+	sleep 1
+}
+
+# Before all other rows: what these would leave unused in slabs would be used. The smaller index first, for the same reason.
+memory_rows() {
+	any_wanted kib-set-without-keys kib-per-gib-4k kib-per-gib-64k || return 0
+	memory_of 64 240
+	memory_of 4 128
+}
+
+# An index of 16384 dirty keys in some 60 nodes of 16 KiB, in a cache of 65536 buckets.
+KEYS=16384
+index_rows() {
+	any_wanted gc stop register-bucket attach-recount || return 0
+	open_backing
+	attach_set $CACHE 16k
+	sleep 2
+	mode writeback
+	echo 0 >$BDEV/writeback_running
 	fill_big $DEV 0 $((KEYS / 64))
 	sleep 2
-	taken=$((before - $(free_kib)))
-	say "data $turn kib-per-gib-4k $((taken * 262144 / KEYS))"
-	say "data $turn kib-per-gib-64k $((taken * 16384 / KEYS))"
 	work gc $KEYS gc_once
 	work stop 1 stop_all
 	sleep 1
