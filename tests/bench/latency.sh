@@ -9,7 +9,7 @@ quiet_udev
 modprobe brd rd_nr=1 rd_size=$((64 * 1024))
 modprobe nbd nbds_max=1
 cache=/dev/ram0 back=/dev/nbd0
-KEYS=1500
+KEYS=4500
 python3 "$(dirname "$0")/lib_seeking_disk.py" $back 160
 bdev=$(start_pair $cache $back --bucket 65536) || exit 1
 dir=$(sysdir $back)
@@ -27,8 +27,13 @@ dirty() {
 	"${FIO[@]}" --rw=randwrite --size=128M --number_ios=$KEYS --iodepth=8 >/dev/null
 }
 
+# clean: waits until nothing is dirty
 clean() {
-	[ "$(cat "$dir/state")" = clean ]
+	local state='' end=$((SECONDS + 300))
+	while read -r state <"$dir/state" && [ "$state" != clean ]; do
+		[ $SECONDS -lt $end ] || exit 1
+		sleep 0.02
+	done
 }
 
 # queued: milliseconds that requests have spent on the disk, all of them together
@@ -61,7 +66,7 @@ throughput() {
 	dirty
 	start=${EPOCHREALTIME/./} before=$(queued)
 	put 1 "$dir/writeback_running"
-	within 300 clean || exit 1
+	clean
 	took=$((${EPOCHREALTIME/./} - start))
 	echo "saw $1-kib-per-s $((KEYS * 4 * 1000000 / took))"
 	echo "saw $1-depth $(bc <<<"scale=2; ($(queued) - $before) * 1000 / $took")"
@@ -77,19 +82,21 @@ put 0 "$dir/writeback_percent"
 throughput writeback-unlimited
 
 # --- a user's writes to what is cached: alone, while dirty data goes back, while gc is asked for again and again ---
+put 0 "$dir/writeback_running"
 foreground idle-write --rw=randwrite --size=8M
 synced idle-fsync
-within 300 clean
+put 1 "$dir/writeback_running"
+clean
 put 0 "$dir/writeback_running"
 dirty
 put 1 "$dir/writeback_running"
 foreground writeback-write --rw=randwrite --size=8M
-within 300 clean
+clean
 put 0 "$dir/writeback_running"
 dirty
 put 1 "$dir/writeback_running"
 synced writeback-fsync
-within 300 clean
+clean
 put 0 "$dir/writeback_running"
 (while sleep 0.05; do put 1 "$dir/cache/internal/trigger_gc"; done) &
 gc=$!
@@ -100,8 +107,8 @@ wait $gc 2>/dev/null
 
 # --- the same when every bucket of the cache is in use ---
 put 1 "$dir/writeback_running"
-within 300 clean
+clean
 fio --name=fill --filename="$bdev" --direct=1 --bs=256k --rw=write --size=96M >/dev/null
-within 300 clean
+clean
 foreground full-write --rw=randwrite --size=64M
 stop_all 60 || exit 1

@@ -55,7 +55,8 @@ split_row() {
 	sleep 1
 }
 
-# memory_of KIB MIB: what the index of so many MiB takes, written at random in extents of KIB, said for a GiB
+# memory_of KIB MIB: what the index of so many MiB takes, written at random in extents of KIB, said for a GiB. As many come
+# before: what the first keys need, and the slabs that the kernel keeps at hand from then on, are no matter of how many there are.
 memory_of() {
 	local before
 	open_backing
@@ -65,11 +66,10 @@ memory_of() {
 	[ "$1" != 64 ] || say "data $turn kib-set-without-keys $((before - $(free_kib)))"
 	mode writeback
 	echo 0 >$BDEV/writeback_running
-	# What the first writes need whatever they are.
-	fill_big $DEV 248 8 randwrite "${1}k"
+	fill_big $DEV 0 "$2" randwrite "${1}k"
 	sleep 2
 	before=$(free_kib)
-	fill_big $DEV 0 "$2" randwrite "${1}k"
+	fill_big $DEV "$2" "$2" randwrite "${1}k"
 	sleep 2
 	say "data $turn kib-per-gib-${1}k $(((before - $(free_kib)) * 1024 / $2))"
 	stop_all
@@ -79,8 +79,8 @@ memory_of() {
 # Before all other rows: what these would leave unused in slabs would be used. The smaller index first, for the same reason.
 memory_rows() {
 	any_wanted kib-set-without-keys kib-per-gib-4k kib-per-gib-64k || return 0
-	memory_of 64 240
-	memory_of 4 128
+	memory_of 64 120
+	memory_of 4 120
 }
 
 # An index of 16384 dirty keys in some 60 nodes of 16 KiB, in a cache of 65536 buckets.
