@@ -62,7 +62,7 @@ ROWS = {
     "detach": Row("device", None, 10, STATE),
     "split-write-1": Row(REQUEST, "raw-write-1"),
     "recover": Row("4 KiB key", None, 2, ONCE),
-    "mixed": Row(REQUEST, "raw-mixed", 1, ROUNDS),
+    "mixed": Row(REQUEST, "raw-mixed", 2, ROUNDS),
     "reuse-write-8k": Row(REQUEST, "raw-write-8k", 2, ROUNDS),
     "take-write-131k": Row(REQUEST, "raw-write-8k", 5, ROUNDS),
     "take-write-1m": Row(REQUEST, "raw-write-8k", 5, ROUNDS),
