@@ -67,8 +67,7 @@ pub(crate) fn free_dev(dev: &Arc<CachedDev>) {
     }
     if let Some(att) = att.filter(|att| att.detaching.get() && att.wb.has_dirty.get()) {
         pr_warn!(
-            "{}: stopped instead of detached, since it takes no data; what is dirty stays in cache set {}
-",
+            "{}: stopped instead of detached, since it takes no data; what is dirty stays in cache set {}\n",
             dev.name,
             att.set.uuid_text()
         );

@@ -16,12 +16,17 @@ table() {
 32768 $((size - 32768)) $1" && dmsetup resume fragile
 }
 
-case_failing_keys() {
-	local size errors start fragile took
+# fragile_pair: the backing device is one whose table can be changed; sets size, fragile
+fragile_pair() {
 	size=$(blockdev --getsz "$back")
 	dmsetup create fragile --table "0 $size linear $back 0"
 	fragile=$(readlink -f /dev/mapper/fragile)
 	a_pair "$cache" "$fragile" --bucket 65536
+}
+
+case_failing_keys() {
+	local size errors start fragile took
+	fragile_pair
 	set_to writeback_running=0 io_error_limit=2147483647
 	fio --name=soil --filename="$bdev" --rw=randwrite --bs=4k --offset=32M --size=64M --io_size=512k --direct=1 \
 		--ioengine=libaio --iodepth=8 --randseed=1 --output-format=terse >/dev/null
@@ -49,10 +54,7 @@ case_failing_keys() {
 
 case_failed_disk() {
 	local size start fragile fio dev
-	size=$(blockdev --getsz "$back")
-	dmsetup create fragile --table "0 $size linear $back 0"
-	fragile=$(readlink -f /dev/mapper/fragile)
-	a_pair "$cache" "$fragile" --bucket 65536
+	fragile_pair
 	set_to writeback_running=0
 	fio=(fio --name=soil --filename="$bdev" --rw=randwrite --bs=4k --offset=32M --size=1M --direct=1 --ioengine=libaio --iodepth=8
 		--randseed=1 --verify=crc32c --output-format=terse)
