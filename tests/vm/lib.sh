@@ -178,15 +178,23 @@ attached() {
 	[ -e "$(sysdir "$1")/cache" ]
 }
 
+# step COMMAND...: says which command has failed, and how
+step() {
+	"$@" || {
+		echo "# $* (status $?)"
+		return 1
+	} >&2
+}
+
 # start_pair CACHE BACKING [CACHE OPTIONS...]: formats, registers and attaches; prints the disk
 start_pair() {
 	local cache=$1 back=$2
 	shift 2
-	format_cache "$cache" "$@" &&
-		format_backing "$back" &&
-		register "$cache" "$back" &&
-		put "$(set_uuid "$cache")" "$(sysdir "$back")/attach" &&
-		within 10 test -b "$(bcache_of "$back")" &&
+	step format_cache "$cache" "$@" &&
+		step format_backing "$back" &&
+		step register "$cache" "$back" &&
+		step put "$(set_uuid "$cache")" "$(sysdir "$back")/attach" &&
+		step within 10 test -b "$(bcache_of "$back")" &&
 		bcache_of "$back"
 }
 
@@ -343,6 +351,7 @@ done_testing() {
 	[ "${KERNEL:-}" != debug ] || ok "no memory is lost" no_leak
 	echo "1..$_tests"
 	note "Totals: pass:$((_tests - _failed)) fail:$_failed"
+	[ "$_failed" -eq 0 ] || dmesg | tail -n 25 | sed 's/^/# log: /'
 	[ "$_failed" -eq 0 ] && [ "$_tests" -gt 0 ]
 	exit
 }
