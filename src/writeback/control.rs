@@ -12,7 +12,7 @@ use crate::{
 };
 use bcache_core::writeback::{
     control::{Control, Input, Law, Reason, Step},
-    idle::{Idle, MaxGate, MAX_RATE, QUIT_RATE},
+    idle::{Idle, MaxGate, Round, MAX_RATE, QUIT_RATE},
     latency::Waits,
     pi::PiInput,
     record::{self, Record, Records}, //
@@ -149,10 +149,14 @@ impl Attachment {
         let minimum = tun.writeback_rate_minimum.get();
         let most = tun.writeback_rate_maximum.get().max(minimum).min(MAX_RATE);
         let control = &self.wb.control;
-        control.idle.set_at_max(&gate, || {
+        let round = control.idle.set_at_max(&gate, || {
             self.dev.rate.raise(most);
             self.record_idle(most);
-        })
+        });
+        if round == Round::Ended {
+            self.dev.rate.set(QUIT_RATE);
+        }
+        round == Round::Idle
     }
 
     /// Notes the beginning of an idle time.

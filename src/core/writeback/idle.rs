@@ -28,6 +28,19 @@ pub struct MaxGate {
     pub steps: u32,
 }
 
+/// What came of [`Idle::set_at_max`].
+#[must_use = "the rate may have to be taken back"]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Round {
+    /// The device is not idle: the controller's step is due.
+    Busy,
+    /// The rate was raised: the controller has nothing to do in this round.
+    Idle,
+    /// The rate was raised, and a request arrived meanwhile: the caller sets the rate to [`QUIT_RATE`], then the
+    /// controller's step is due. In C the step alone undoes the raise, but it may be skipped.
+    Ended,
+}
+
 /// The idle detection of one device. Lock-free, any context.
 pub struct Idle<W> {
     counter: W,
@@ -58,24 +71,28 @@ impl<W: Word> Idle<W> {
 
     /// A rate update of a dirty device. If the device has been idle for long enough, `raise` has to set the
     /// rate to the maximum and its terms (proportional, integral, change) to 0.
-    ///
-    /// True if the controller has nothing to do in this round. False without `raise` if the device is
-    /// not idle, and after it if a request arrived meanwhile: then the controller's step overwrites
-    /// the rate.
-    pub fn set_at_max(&self, gate: &MaxGate, raise: impl FnOnce()) -> bool {
-        if !gate.enabled || !gate.gc_mark_valid {
-            return false;
-        }
-        if !self.tick(gate.steps) {
-            return false;
+    pub fn set_at_max(&self, gate: &MaxGate, raise: impl FnOnce()) -> Round {
+        if !gate.enabled || !gate.gc_mark_valid || !self.tick(gate.steps) {
+            return Round::Busy;
         }
         if !self.at_max() {
             self.at_max.swap(1);
         }
         raise();
-        // A request that came before `at_max` was set has not seen it, but has cleared the counter. Counting
-        // again, as C does, and not only looking: that cannot give an old value.
-        self.tick(gate.steps) && self.at_max()
+        if self.still_idle(gate.steps) {
+            return Round::Idle;
+        }
+        // The request may have come too early to see it.
+        self.at_max.swap(0);
+        Round::Ended
+    }
+
+    /// Whether no request arrived while the rate was raised.
+    ///
+    /// A request that came before `at_max` was set has not seen it, but has cleared the counter. Counting again, as
+    /// C does, and not only looking: that cannot give an old value.
+    fn still_idle(&self, steps: u32) -> bool {
+        self.tick(steps) && self.at_max()
     }
 
     /// Counts; true if the device has been idle for long enough.
@@ -106,9 +123,10 @@ mod tests {
     fn rounds(idle: &Idle<AtomicU64>, steps: u32) -> (u32, bool) {
         for n in 1..1000 {
             let mut raised = false;
-            let done = idle.set_at_max(&gate(steps), || raised = true);
+            let round = idle.set_at_max(&gate(steps), || raised = true);
+            assert_eq!(raised, round != Round::Busy);
             if raised {
-                return (n, done);
+                return (n, round == Round::Idle);
             }
         }
         (0, false)
@@ -137,13 +155,14 @@ mod tests {
     #[test]
     fn request_during_raise() {
         let idle = idle(5);
-        assert!(!idle.set_at_max(&gate(6), || {
+        let round = idle.set_at_max(&gate(6), || {
             idle.note_io();
-        }));
+        });
+        assert_eq!((round, idle.at_max()), (Round::Ended, false));
         let closed = MaxGate {
             enabled: false,
             ..gate(6)
         };
-        assert!(!idle.set_at_max(&closed, || unreachable!()));
+        assert_eq!(idle.set_at_max(&closed, || unreachable!()), Round::Busy);
     }
 }

@@ -10,7 +10,7 @@ use crate::{
 };
 use bcache_core::writeback::{
     control::{Control, Input, Law, Reason},
-    idle::{Idle, MaxGate, MAX_RATE, QUIT_RATE},
+    idle::{Idle, MaxGate, Round, MAX_RATE, QUIT_RATE},
     latency::Waits,
     pi::{self, PiInput, PiState},
 };
@@ -255,7 +255,8 @@ impl World {
                     steps: law.idle_steps(s.update_seconds),
                 };
                 let dirty = input.pi.dirty != 0;
-                raised = dirty && idle.set_at_max(&gate, || device.rate = s.maximum.max(s.minimum));
+                let raise = || device.rate = s.maximum.max(s.minimum);
+                raised = dirty && idle.set_at_max(&gate, raise) == Round::Idle;
                 if dirty && !raised {
                     let step = control.step(&input);
                     device.rate = step.out.rate;
