@@ -65,6 +65,20 @@ pub enum Fault {
     OldestStoredLate,
     /// Pins: the count of the oldest entry is not looked at.
     ReclaimsPinned,
+    /// Idle: the request that ends full speed does not say so.
+    QuitsSilently,
+    /// Idle: a request does not start the count over.
+    RequestKeepsCount,
+    /// Idle: a round is counted in two steps.
+    CountsInTwoSteps,
+    /// Idle: whether a request came while the rate was raised is not looked at.
+    LooksOnce,
+    /// Idle: that is looked at before the rate is raised.
+    LooksBeforeRaise,
+    /// Idle: that is told from the flag alone.
+    LooksAtFlagAlone,
+    /// Idle: a rate that was raised too late is left to the controller's step (C's way).
+    LeavesRaisedRate,
 }
 
 /// One flag.

@@ -8,8 +8,13 @@
 //!
 //! C counts for the whole set: with `n` devices it takes `n` times as long, and one busy device keeps
 //! all others at their minimum. With one device the times are the same.
+//!
+//! The source is checked by loom over all interleavings (`tests/model`), with seeded faults that must be found.
 
-use crate::sync::Word;
+use crate::sync::{
+    Fault,
+    Word, //
+};
 
 /// The rate while a device is idle, sectors per second (C: `INT_MAX`), unless there is a maximum.
 pub const MAX_RATE: u32 = 0x7fff_ffff;
@@ -58,10 +63,11 @@ impl<W: Word> Idle<W> {
     /// True if it ends the idle time: the caller sets the rate to [`QUIT_RATE`]. Writes shared memory
     /// only if the device was about to be idle.
     pub fn note_io(&self) -> bool {
-        if self.counter.load() != 0 {
+        if self.counter.load() != 0 && W::FAULT != Fault::RequestKeepsCount {
             self.counter.swap(0);
         }
-        self.at_max() && self.at_max.swap(0) != 0
+        let ended = self.at_max() && self.at_max.swap(0) != 0;
+        ended && W::FAULT != Fault::QuitsSilently
     }
 
     /// Whether the device counts as idle.
@@ -78,9 +84,13 @@ impl<W: Word> Idle<W> {
         if !self.at_max() {
             self.at_max.swap(1);
         }
+        let early = W::FAULT == Fault::LooksBeforeRaise && self.still_idle(gate.steps);
         raise();
-        if self.still_idle(gate.steps) {
+        if early || self.still_idle(gate.steps) {
             return Round::Idle;
+        }
+        if W::FAULT == Fault::LeavesRaisedRate {
+            return Round::Busy;
         }
         // The request may have come too early to see it.
         self.at_max.swap(0);
@@ -92,12 +102,23 @@ impl<W: Word> Idle<W> {
     /// A request that came before `at_max` was set has not seen it, but has cleared the counter. Counting again, as
     /// C does, and not only looking: that cannot give an old value.
     fn still_idle(&self, steps: u32) -> bool {
-        self.tick(steps) && self.at_max()
+        match W::FAULT {
+            Fault::LooksOnce => true,
+            Fault::LooksAtFlagAlone => self.at_max(),
+            _ => self.tick(steps) && self.at_max(),
+        }
     }
 
     /// Counts; true if the device has been idle for long enough.
     fn tick(&self, steps: u32) -> bool {
-        self.counter.fetch_add(1).saturating_add(1) >= u64::from(steps)
+        let before = if W::FAULT == Fault::CountsInTwoSteps {
+            let before = self.counter.load();
+            self.counter.swap(before.wrapping_add(1));
+            before
+        } else {
+            self.counter.fetch_add(1)
+        };
+        before.saturating_add(1) >= u64::from(steps)
     }
 }
 

@@ -21,6 +21,7 @@ mod ratework;
 use attachment::{failing_attach, set_error};
 use bcache_core::sync::Fault;
 use counts::{gate, pins, reclaimer_is_woken};
+use idle::{each_ends_its_own, request_ends_full_speed};
 use platform::{None, Seeded};
 use ratework::{detach, gives_up, stop_of_idle, two_stops};
 
@@ -72,6 +73,7 @@ macro_rules! mutants {
 
 shipping! {
     detach two_stops gives_up stop_of_idle failing_attach set_error gate pins reclaimer_is_woken
+    request_ends_full_speed each_ends_its_own
 }
 
 mutants! {
@@ -97,4 +99,11 @@ mutants! {
     UnpinInTwoSteps: pins;
     OldestStoredLate: reclaimer_is_woken;
     ReclaimsPinned: pins;
+    QuitsSilently: request_ends_full_speed each_ends_its_own;
+    RequestKeepsCount: request_ends_full_speed;
+    CountsInTwoSteps: request_ends_full_speed;
+    LooksOnce: request_ends_full_speed;
+    LooksBeforeRaise: request_ends_full_speed;
+    LooksAtFlagAlone: request_ends_full_speed;
+    LeavesRaisedRate: request_ends_full_speed;
 }

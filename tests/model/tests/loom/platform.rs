@@ -43,6 +43,7 @@ types! {
     EndForgetsStop ArmInTwoSteps BeginInTwoSteps RunsUnarmed ArmsAfterStop RetimesAlways
     EnterInTwoSteps LeaveInTwoSteps LeaveSilently IdleWithUsers
     PinsUnneeded UnpinInTwoSteps OldestStoredLate ReclaimsPinned
+    QuitsSilently RequestKeepsCount CountsInTwoSteps LooksOnce LooksBeforeRaise LooksAtFlagAlone LeavesRaisedRate
 }
 
 /// What came of a scenario.
