@@ -340,7 +340,8 @@ fn terms_of(input: &Input, target: u64, proportional: i64, integral_scaled: i64)
 /// The least proportional term while the cache is fragmented: C's, or that of the tail.
 fn fragment(input: &PiInput) -> Option<(i64, Reason)> {
     let buckets = pi::fragmented_buckets(input)?;
-    let tail = buckets.saturating_add(TAIL_SECONDS - 1) / TAIL_SECONDS;
+    let more = i64::from(buckets % TAIL_SECONDS != 0);
+    let tail = (buckets / TAIL_SECONDS).saturating_add(more);
     match pi::fragment_term(input) {
         Some(term) if term >= tail => Some((term, Reason::Fragment)),
         _ => Some((tail, Reason::Tail)),
