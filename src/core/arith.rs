@@ -142,4 +142,27 @@ mod exact {
             }
         }
     }
+
+    /// All numbers of 8 bits, and those up to the largest.
+    #[test]
+    fn rounding_up_of_8_bits() {
+        for a in (0..=255).chain(u64::MAX - 255..=u64::MAX) {
+            for b in (0..=255).chain(u64::MAX - 255..=u64::MAX) {
+                let (wide, by) = (u128::from(a), u128::from(b.max(1)));
+                let exact = (wide + by - 1) / by;
+                assert_eq!(u128::from(div_ceil(a, b)), exact, "{a} {b}");
+            }
+        }
+    }
+
+    /// All distances of 9 bits, and the largest, from all points near the ends of a clock.
+    #[test]
+    fn distances_of_9_bits() {
+        let far = [i64::MIN, i64::MIN + 1, i64::MAX - 1, i64::MAX];
+        for from in (0..=255).chain(u64::MAX - 255..=u64::MAX) {
+            for by in (-256..=255).chain(far) {
+                assert_eq!(clock_diff(from.wrapping_add_signed(by), from), by);
+            }
+        }
+    }
 }

@@ -360,3 +360,106 @@ fn rescaled(integral: i64, old: u32, new: u32) -> i64 {
         _ => integral,
     }
 }
+
+/// As [`super::pi`] has it: all small numbers, and all combinations of those near the ends of their types.
+#[cfg(test)]
+mod exact {
+    use super::*;
+
+    fn sat(v: i128) -> i64 {
+        v.clamp(i64::MIN.into(), i64::MAX.into()) as i64
+    }
+
+    fn rescales(integral: i64, old: u32, new: u32) {
+        let got = rescaled(integral, old, new);
+        let (wide, by) = (i128::from(integral), i128::from(new));
+        let Some(rest) = wide.checked_rem(old.into()) else {
+            return assert_eq!(got, integral);
+        };
+        let want = sat(wide * by / i128::from(old));
+        if (rest * by).abs() <= i64::MAX.into() {
+            assert_eq!(got, want, "{integral} {old} {new}");
+        } else {
+            // Less than a sector per second of the rate.
+            let off = (i128::from(got) - i128::from(want)).abs();
+            assert!(off < by, "{integral} {old} {new}");
+        }
+    }
+
+    #[test]
+    fn integral_with_another_inverse() {
+        for integral in -300..300 {
+            for old in 0..=127 {
+                for new in 0..=127 {
+                    rescales(integral, old, new);
+                }
+            }
+        }
+        let ends = [
+            0,
+            1,
+            2,
+            3,
+            10_000,
+            1 << 31,
+            (1 << 31) + 1,
+            u32::MAX - 1,
+            u32::MAX,
+        ];
+        for bits in 0..64 {
+            for near in -2..3 {
+                for integral in [1i64 << bits, !(1i64 << bits)] {
+                    for old in ends {
+                        for new in ends {
+                            rescales(integral.saturating_add(near), old, new);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The tail of `nbuckets` less those available, with a gain of 0 or of 1.
+    fn tails(nbuckets: u64, avail_buckets: u64, dirty: i64, fp_low: u32) {
+        let input = PiInput {
+            nbuckets,
+            avail_buckets,
+            bucket_sectors: 1000,
+            dirty,
+            in_use: 51,
+            consider_fragment: true,
+            fp_low,
+            ..PiInput::default()
+        };
+        let buckets = i128::from(nbuckets) - i128::from(avail_buckets);
+        let buckets = buckets.clamp(0, i64::MAX.into());
+        let used = (buckets * 1000).min(i64::MAX.into());
+        let want = (dirty > 0 && used / i128::from(dirty) > 3).then(|| {
+            let term = i128::from(dirty) / buckets * i128::from(fp_low);
+            let tail = (buckets + 599) / 600;
+            if term >= tail {
+                (sat(term), Reason::Fragment)
+            } else {
+                (sat(tail), Reason::Tail)
+            }
+        });
+        assert_eq!(fragment(&input), want, "{input:?}");
+    }
+
+    #[test]
+    fn tail_of_so_many_buckets() {
+        for nbuckets in 0..5000 {
+            for dirty in -1..=255 {
+                tails(nbuckets, 3, dirty, (nbuckets % 2) as u32);
+            }
+        }
+        let ends = |bits: u32| (0..3).map(move |near| ((1u64 << bits) - 1).wrapping_add(near));
+        for nbuckets in (0..64).flat_map(ends) {
+            for avail_buckets in (0..64).flat_map(ends) {
+                for dirty in (0..63).flat_map(ends) {
+                    tails(nbuckets, avail_buckets, dirty as i64, 1);
+                }
+            }
+        }
+    }
+}

@@ -283,3 +283,334 @@ mod tests {
         assert_eq!(rate(most).1, RATE_MAX);
     }
 }
+
+/// All small numbers, and all combinations of those near the ends of their types, against wider arithmetic; on the host
+/// only, as the one of `crate::arith`.
+#[cfg(test)]
+mod exact {
+    use super::*;
+
+    /// The ends of signed numbers of any width that matters.
+    const SIGNED: [i64; 17] = [
+        i64::MIN,
+        i64::MIN + 1,
+        i64::MIN / 2,
+        -(1 << 32),
+        -(1 << 31) - 1,
+        -1_000_000_001,
+        -2,
+        -1,
+        0,
+        1,
+        2,
+        1_000_000_001,
+        (1 << 31) - 1,
+        1 << 32,
+        i64::MAX / 2,
+        i64::MAX - 1,
+        i64::MAX,
+    ];
+    const U64: [u64; 12] = [
+        0,
+        1,
+        2,
+        101,
+        1 << 14,
+        u32::MAX as u64,
+        1 << 32,
+        1 << 50,
+        i64::MAX as u64,
+        1 << 63,
+        u64::MAX - 1,
+        u64::MAX,
+    ];
+    const U32: [u32; 9] = [
+        0,
+        1,
+        2,
+        100,
+        999_999_999,
+        1_000_000_000,
+        i32::MAX as u32,
+        1 << 31,
+        u32::MAX,
+    ];
+
+    fn sat(v: i128) -> i64 {
+        v.clamp(i64::MIN.into(), i64::MAX.into()) as i64
+    }
+
+    fn usat(v: u128) -> u64 {
+        v.min(u64::MAX.into()) as u64
+    }
+
+    fn clamps(sum: i64, minimum: u32, maximum: u32) {
+        let sum = i128::from(sum);
+        let highest = i128::from(maximum).min(1_000_000_000);
+        let lowest = i128::from(minimum).clamp(1, (1 << 31) - 1);
+        let want = if sum < lowest || highest < lowest {
+            lowest
+        } else if sum > highest {
+            highest
+        } else {
+            sum
+        };
+        let rate = clamp_rate(sum as i64, minimum, maximum);
+        assert_eq!(i128::from(rate), want, "{sum} {minimum} {maximum}");
+    }
+
+    #[test]
+    fn limits_of_a_rate() {
+        for sum in -300..300 {
+            for minimum in 0..=127 {
+                for maximum in 0..=127 {
+                    clamps(sum, minimum, maximum);
+                }
+            }
+        }
+        for sum in SIGNED {
+            for minimum in U32 {
+                for maximum in U32 {
+                    clamps(sum, minimum, maximum);
+                }
+            }
+        }
+    }
+
+    fn shares(i: &PiInput) {
+        let cache = usat(u128::from(i.nbuckets) * u128::from(i.bucket_sectors));
+        let cache = u128::from(cache.saturating_sub(i.flash_dirty));
+        let part = u128::from(usat(cache * u128::from(i.percent) / 100));
+        // Of 2^14; where nothing is known as little as there is.
+        let share = match u128::from(i.cached_dev_sectors) {
+            0 => 1,
+            all => u128::from(usat(u128::from(i.bdev_sectors) << 14)) / all,
+        };
+        let share = share.clamp(1, u32::MAX.into());
+        assert_eq!(target(i), usat(part * share >> 14), "{i:?}");
+    }
+
+    /// The share of the device in the target.
+    #[test]
+    fn share_of_a_device() {
+        for bdev_sectors in 0..=255 {
+            for cached_dev_sectors in 0..=255 {
+                for percent in [0, 1, 7, 40, 99, 100, 255] {
+                    for nbuckets in [0, 1, 3, 100, 255] {
+                        shares(&PiInput {
+                            nbuckets,
+                            bucket_sectors: 128,
+                            flash_dirty: 77,
+                            bdev_sectors,
+                            cached_dev_sectors,
+                            percent,
+                            ..PiInput::default()
+                        });
+                    }
+                }
+            }
+        }
+        for nbuckets in U64 {
+            for bucket_sectors in U32 {
+                for flash_dirty in U64 {
+                    for bdev_sectors in U64 {
+                        for cached_dev_sectors in U64 {
+                            for percent in U32 {
+                                shares(&PiInput {
+                                    nbuckets,
+                                    bucket_sectors,
+                                    flash_dirty,
+                                    bdev_sectors,
+                                    cached_dev_sectors,
+                                    percent,
+                                    ..PiInput::default()
+                                });
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn fragments(i: &PiInput) {
+        let dirty = i128::from(i.dirty);
+        let buckets = i128::from(i.nbuckets) - i128::from(i.avail_buckets);
+        let buckets = buckets.clamp(0, i64::MAX.into());
+        let used = i128::from(sat(buckets * i128::from(i.bucket_sectors)));
+        let counts = i.consider_fragment && i.in_use > 50 && dirty > 0 && used / dirty > 3;
+        let in_use = i128::from(i.in_use);
+        let gain = match i.in_use {
+            0..=57 => i128::from(i.fp_low) * (in_use - 50),
+            58..=64 => i128::from(i.fp_mid) * (in_use - 57),
+            _ => i128::from(i.fp_high) * (in_use - 64),
+        };
+        let gain = i128::from(sat(gain));
+        let term = counts.then(|| sat(dirty / buckets * gain));
+        assert_eq!(fragment_term(i), term, "{i:?}");
+        assert_eq!(fragmented_buckets(i), counts.then_some(sat(buckets)));
+    }
+
+    /// The fragmentation, its quotient and its gains.
+    #[test]
+    fn fragmentation() {
+        let usual = PiInput {
+            in_use: 51,
+            consider_fragment: true,
+            fp_low: 3,
+            fp_mid: 70,
+            fp_high: 1009,
+            ..PiInput::default()
+        };
+        for dirty in -3..=255 {
+            for nbuckets in 0..=255 {
+                for bucket_sectors in 0..=17 {
+                    fragments(&PiInput {
+                        dirty,
+                        nbuckets,
+                        bucket_sectors,
+                        avail_buckets: 5,
+                        ..usual
+                    });
+                }
+            }
+        }
+        // All percentages, and what is none.
+        for in_use in (0..=255).chain(U32) {
+            for gain in (0..=255).chain(U32) {
+                for consider_fragment in [false, true] {
+                    fragments(&PiInput {
+                        in_use,
+                        consider_fragment,
+                        fp_low: gain,
+                        fp_mid: gain / 2,
+                        fp_high: gain / 3,
+                        dirty: 1_000_000,
+                        nbuckets: 1000,
+                        bucket_sectors: 8000,
+                        ..usual
+                    });
+                }
+            }
+        }
+        for dirty in SIGNED {
+            for nbuckets in U64 {
+                for avail_buckets in U64 {
+                    for bucket_sectors in U32 {
+                        for in_use in [51, 57, 58, 64, 65, 100, u32::MAX] {
+                            for gain in U32 {
+                                fragments(&PiInput {
+                                    dirty,
+                                    nbuckets,
+                                    avail_buckets,
+                                    bucket_sectors,
+                                    in_use,
+                                    fp_low: gain,
+                                    fp_mid: gain,
+                                    fp_high: gain,
+                                    ..usual
+                                });
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// A step without fragmentation towards a target of so many sectors.
+    fn sums(i: &PiInput, wanted: u64, integral: i64) {
+        let (dirty, seconds) = (i128::from(i.dirty), i128::from(i.update_seconds));
+        let error = sat(dirty - i128::from(wanted).min(i64::MAX.into()));
+        let proportional = i128::from(error) / i128::from(i.p_inverse.max(1));
+        let moves = if error < 0 {
+            integral > 0
+        } else {
+            error > 0 && i.next_ns == i.now_ns
+        };
+        let grown = sat(i128::from(error) * seconds);
+        let after = match moves {
+            true => sat(i128::from(integral) + i128::from(grown)),
+            false => integral,
+        };
+        let scaled = i128::from(after) / i128::from(i.i_inverse.max(1));
+        let lowest = i128::from(i.minimum).clamp(1, (1 << 31) - 1);
+        let rate = (proportional + scaled).min(1_000_000_000).max(lowest);
+        let want = PiOutput {
+            rate: rate as u32,
+            target: wanted,
+            dirty: i.dirty,
+            error,
+            proportional: sat(proportional),
+            integral_scaled: sat(scaled),
+            change: sat(rate - i128::from(i.old_rate)),
+        };
+        let mut state = PiState { integral };
+        assert_eq!(step(&mut state, i), want, "{i:?} {integral}");
+        assert_eq!(state.integral, after, "{i:?} {integral}");
+    }
+
+    /// An input whose target is `wanted`: all of a cache that is one device's.
+    fn towards(wanted: u64) -> PiInput {
+        PiInput {
+            nbuckets: wanted,
+            bucket_sectors: 1,
+            bdev_sectors: 1,
+            cached_dev_sectors: 1,
+            percent: 100,
+            ..PiInput::default()
+        }
+    }
+
+    /// Error, integral and the sum of the terms.
+    #[test]
+    fn sums_of_terms() {
+        const LATE: u64 = 1 << 40;
+        for dirty in -128..=127 {
+            for integral in -128..=127 {
+                for wanted in [0, 1, 5, 100, 255] {
+                    for update_seconds in [0, 1, 3, 255] {
+                        for (p_inverse, i_inverse, now_ns) in [(0, 1, 0), (3, 7, 0), (1, 0, LATE)] {
+                            let input = PiInput {
+                                dirty,
+                                update_seconds,
+                                p_inverse,
+                                i_inverse,
+                                now_ns,
+                                old_rate: 13,
+                                ..towards(wanted)
+                            };
+                            sums(&input, wanted, integral);
+                        }
+                    }
+                }
+            }
+        }
+        for dirty in SIGNED {
+            for integral in SIGNED {
+                for wanted in U64 {
+                    for update_seconds in U32 {
+                        for (p_inverse, i_inverse) in [(0, 0), (1, u32::MAX), (1 << 31, 1), (2, 3)]
+                        {
+                            for (now_ns, minimum, old_rate) in
+                                [(0, 0, 0), (0, u32::MAX, u32::MAX), (LATE, 1 << 31, 1)]
+                            {
+                                let input = PiInput {
+                                    dirty,
+                                    update_seconds,
+                                    p_inverse,
+                                    i_inverse,
+                                    now_ns,
+                                    minimum,
+                                    old_rate,
+                                    ..towards(wanted)
+                                };
+                                sums(&input, wanted, integral);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
