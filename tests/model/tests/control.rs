@@ -139,25 +139,6 @@ fn default_is_the_law_of_c() {
     assert_ne!(state.integral, 0);
 }
 
-/// The rate does not fall when there is more dirty data, for C's law with our tail, whatever the rest is.
-#[test]
-fn monotone_in_dirty() {
-    let mut r = Rng::new(0x600d);
-    for _ in 0..100_000 {
-        let mut i = wild(&mut r);
-        i.law = Law::Pi;
-        // A fragmented cache is one with few dirty sectors: where it is no longer fragmented the term ends. And where
-        // the target is reached the integral begins to move.
-        i.pi.consider_fragment = false;
-        i.pi.update_seconds = 0;
-        i.pi.dirty &= i64::MAX;
-        let less = Control::default().step(&i);
-        i.pi.dirty = i.pi.dirty.saturating_add(r.edgy(1 << 40) as i64);
-        let more = Control::default().step(&i);
-        assert!(more.out.rate >= less.out.rate, "{i:?}");
-    }
-}
-
 #[test]
 fn maximum() {
     // C's law asks for 225712 + 4514.
