@@ -77,10 +77,7 @@ impl DirtyMap {
 
     /// The next run of stripes that are dirty all over, at or after stripe `from`: first one, and the one behind.
     pub(super) fn next_full(&self, from: u32) -> Option<(u32, u32)> {
-        let end = self.stripes.count();
-        let first = (from..end).find(|&s| self.is_full(s))?;
-        let behind = (first..end).find(|&s| !self.is_full(s)).unwrap_or(end);
-        Some((first, behind))
+        self.stripes.next_run(from, |s| self.is_full(s))
     }
 
     fn is_full(&self, stripe: u32) -> bool {

@@ -180,10 +180,30 @@ mod tests {
             idle.note_io();
         });
         assert_eq!((round, idle.at_max()), (Round::Ended, false));
-        let closed = MaxGate {
+    }
+
+    /// `idle_max_writeback_rate` off, or gc at work, for which requests wait: no device looks idle then.
+    #[test]
+    fn nothing_is_raised_while_the_gate_is_closed() {
+        let off = MaxGate {
             enabled: false,
             ..gate(6)
         };
-        assert_eq!(idle.set_at_max(&closed, || unreachable!()), Round::Busy);
+        let gc = MaxGate {
+            gc_mark_valid: false,
+            ..gate(6)
+        };
+        for closed in [off, gc] {
+            // At the maximum already: a gate that is open would raise again at once.
+            let long = idle(0);
+            assert_eq!(rounds(&long, 6), (6, true));
+            assert_eq!(long.set_at_max(&closed, || unreachable!()), Round::Busy);
+            // And the time does not count.
+            let new = idle(0);
+            for _ in 0..100 {
+                assert_eq!(new.set_at_max(&closed, || unreachable!()), Round::Busy);
+            }
+            assert_eq!(rounds(&new, 6), (6, true));
+        }
     }
 }

@@ -114,6 +114,14 @@ impl Stripes {
         }
     }
 
+    /// The next run of stripes for which `full` is true, at or behind stripe `from`: first one, and the one behind.
+    pub fn next_run(&self, from: u32, full: impl Fn(u32) -> bool) -> Option<(u32, u32)> {
+        let end = self.count;
+        let first = (from..end).find(|&s| full(s))?;
+        let behind = (first..end).find(|&s| !full(s)).unwrap_or(end);
+        Some((first, behind))
+    }
+
     /// Whether a stripe with so many dirty sectors is dirty all over.
     pub fn is_full(&self, dirty: i64) -> bool {
         u64::try_from(dirty).is_ok_and(|d| d == self.size())
@@ -180,5 +188,27 @@ mod tests {
         // Beyond 2 TiB.
         let big = Stripes::derive(1 << 36, 0).unwrap();
         assert_eq!(big.start_of(31), 31 << 31);
+    }
+
+    /// What the writeback thread looks for first on a RAID. C multiplies the number of a stripe and its size in 32 bits.
+    #[test]
+    fn full_stripes_behind_2_tib() {
+        let s = Stripes::derive(8448 << 20, 192 << 10).unwrap();
+        assert_eq!((s.size(), s.count()), (8448, 1 << 20));
+        let last = (1 << 20) - 1;
+        let full = |stripe: u32| stripe == 3 || stripe == 4 || stripe >= last - 1;
+        let run = |from| {
+            s.next_run(from, full)
+                .map(|(first, behind)| (s.start_of(first), s.start_of(behind)))
+        };
+        assert_eq!(run(0), Some((25_344, 42_240)));
+        assert_eq!(run(4), Some((33_792, 42_240)));
+        assert_eq!(run(5), Some((8_858_353_152, 8_858_370_048)));
+        assert_eq!(run(last), Some((8_858_361_600, 8_858_370_048)));
+        assert_eq!(run(last + 1), None);
+        // Where the next scan goes on.
+        assert_eq!(s.stripe_of(8_858_361_599), Some(last - 1));
+        assert_eq!(s.next_run(0, |_| false), None);
+        assert_eq!(s.next_run(0, |_| true), Some((0, 1 << 20)));
     }
 }
