@@ -10,21 +10,6 @@ import sys
 
 from lib_bad import *
 
-JSET, PSET, BSET = 0x245235C1A3625032, 0x6750E15F87337F91, 0x90135C78B99E07F5
-ROOT, UUIDS, LEVEL, PRIO, KEYS = 104, 40, 168, 176, 240
-
-
-def ptr(sector, gen=0, dev=0):
-    return dev << 51 | (sector & (1 << 43) - 1) << 8 | gen & 255
-
-
-def high(inode, size, dirty=0, ptrs=1):
-    return 1 << 63 | ptrs << 60 | dirty << 36 | (size & 0xFFFF) << 20 | inode
-
-
-def sector_of(p):
-    return p >> 8 & (1 << 43) - 1
-
 
 class Node:
     def __init__(self, level, ptr, sectors, pos):
