@@ -19,11 +19,7 @@
 //!    mark stayed) or was allocated after it (its mark is new). One inserted before it is seen by
 //!    the walk.
 
-use super::{
-    lists::Lists,
-    order::SHELVES,
-    Reserve, //
-};
+use super::{lists::Lists, order::SHELVES};
 use crate::{
     buckets::{
         Mark,
@@ -160,7 +156,7 @@ impl CacheSet {
                 continue;
             };
             let nr = pin.into_nr();
-            if !lists.push_to(Reserve::Prio, nr) && !lists.push_to(Reserve::Btree, nr) {
+            if !lists.push_prio(nr) && !lists.push_btree(nr) {
                 self.buckets.unpin(nr);
                 break;
             }

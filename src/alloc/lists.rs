@@ -70,7 +70,6 @@ impl Lists {
     fn list(&mut self, r: Reserve) -> &mut Ring {
         match r {
             Reserve::Btree => &mut self.btree,
-            Reserve::Prio => &mut self.prio,
             Reserve::MovingGc => &mut self.moving_gc,
             Reserve::None => &mut self.none,
         }
@@ -86,31 +85,41 @@ impl Lists {
         u32_from_usize_sat(self.btree.len())
     }
 
+    /// Buckets that the priorities may have.
+    pub(super) fn prio_len(&self) -> usize {
+        self.prio.len().saturating_add(self.none.len())
+    }
+
     /// A bucket that anybody may have, else one set aside for `r`.
     pub(super) fn pop(&mut self, r: Reserve) -> Option<BucketNr> {
         let nr = self.none.pop().or_else(|| self.list(r).pop());
         nr.map(BucketNr)
     }
 
-    /// A bucket set aside for `r`.
-    pub(super) fn pop_own(&mut self, r: Reserve) -> Option<BucketNr> {
-        self.list(r).pop().map(BucketNr)
+    /// A bucket set aside for the priorities, else one that anybody may have.
+    pub(super) fn pop_prio(&mut self) -> Option<BucketNr> {
+        self.prio.pop().or_else(|| self.none.pop()).map(BucketNr)
     }
 
-    /// Puts a bucket into one list; false if it is full.
-    pub(super) fn push_to(&mut self, r: Reserve, nr: BucketNr) -> bool {
-        self.list(r).push(nr.0).is_ok()
+    /// Sets a bucket aside for the priorities; false if there are enough.
+    pub(super) fn push_prio(&mut self, nr: BucketNr) -> bool {
+        self.prio.push(nr.0).is_ok()
+    }
+
+    /// Sets a bucket aside for btree nodes; false if there are enough.
+    pub(super) fn push_btree(&mut self, nr: BucketNr) -> bool {
+        self.btree.push(nr.0).is_ok()
     }
 
     /// Puts a bucket where one is missing, priorities first; false if all lists are full.
     pub(super) fn push(&mut self, nr: BucketNr) -> bool {
         [
-            Reserve::Prio,
-            Reserve::Btree,
-            Reserve::MovingGc,
-            Reserve::None,
+            &mut self.prio,
+            &mut self.btree,
+            &mut self.moving_gc,
+            &mut self.none,
         ]
         .into_iter()
-        .any(|r| self.push_to(r, nr))
+        .any(|list| list.push(nr.0).is_ok())
     }
 }

@@ -62,13 +62,12 @@ use kernel::{
 };
 use lists::Lists;
 
-/// What a bucket is wanted for; each has buckets set aside (C: `enum alloc_reserve`).
+/// What a bucket is wanted for; each has buckets set aside (C: `enum alloc_reserve`). Priorities are not among them: nobody but
+/// [`CacheSet::prio_buckets_alloc`] can name their list, and that does not wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Reserve {
     /// Btree nodes and the uuids.
     Btree,
-    /// Priorities; only [`CacheSet::prio_write`].
-    Prio,
     /// Data moved by gc.
     MovingGc,
     /// Data.
@@ -194,7 +193,7 @@ impl CacheSet {
     /// Marks a bucket from a free list for its new use.
     fn hand_out(&self, lists: &mut Lists, nr: BucketNr, r: Reserve) -> BucketPin {
         let (mark, prio) = match r {
-            Reserve::Btree | Reserve::Prio => (Mark::Metadata, BTREE_PRIO),
+            Reserve::Btree => (Mark::Metadata, BTREE_PRIO),
             Reserve::MovingGc | Reserve::None => (Mark::Reclaimable, INITIAL_PRIO),
         };
         self.buckets.set_mark(nr, mark, self.geo.bucket_sectors());
@@ -214,19 +213,13 @@ impl CacheSet {
             return Err(EIO);
         }
         let mut lists = self.alloc.lists.lock();
-        if lists
-            .len(Reserve::Prio)
-            .saturating_add(lists.len(Reserve::None))
-            < n
-        {
+        if lists.prio_len() < n {
             return Err(ENOSPC);
         }
         for _ in 0..n {
-            let nr = lists
-                .pop_own(Reserve::Prio)
-                .or_else(|| lists.pop(Reserve::None));
-            let nr = nr.ok_or(ENOSPC)?;
-            pins.push(self.hand_out(&mut lists, nr, Reserve::Prio), GFP_KERNEL)?;
+            let nr = lists.pop_prio().ok_or(ENOSPC)?;
+            // Metadata, as the nodes of the index.
+            pins.push(self.hand_out(&mut lists, nr, Reserve::Btree), GFP_KERNEL)?;
         }
         Ok(())
     }

@@ -124,7 +124,7 @@ impl Worker {
             let b = BucketNr(nr);
             let empty = self.c.buckets.mark(b) == Mark::Free && self.c.buckets.sectors_used(b) == 0;
             let mut lists = self.c.alloc.lists.lock();
-            if empty && lists.push_to(super::Reserve::Prio, b) {
+            if empty && lists.push_prio(b) {
                 lent = true;
             } else if self.inc.push(nr).is_err() {
                 self.c.buckets.unpin(b);
