@@ -22,13 +22,25 @@ use kernel::{
 /// Bytes of the superblock unit on disk.
 pub(crate) const SB_BYTES: usize = 4096;
 
+/// What a superblock is written with. Whoever has it can write; the end of the device consumes it.
+struct Writer {
+    page: SbPage,
+    raw: KBox<[u8; SB_BYTES]>,
+}
+
+impl Writer {
+    fn write(&mut self, sb: &Superblock) -> Result {
+        sb.encode_into(crc64_be, &mut self.raw);
+        let opf = Opf::WRITE | Opf::SYNC | Opf::META | Opf::FUA;
+        self.page.write_sync(&self.raw, opf).map_err(|_| EIO)
+    }
+}
+
 /// What the lock of an [`SbFile`] guards.
 pub(crate) struct SbInner {
-    page: SbPage,
     sb: KBox<Superblock>,
-    raw: KBox<[u8; SB_BYTES]>,
-    /// Nothing is written any more, neither to the device nor to its page cache: it is somebody else's, or will be.
-    closed: bool,
+    /// `None`: nothing is written any more, neither to the device nor to its page cache. It is somebody else's, or will be.
+    writer: Option<Writer>,
 }
 
 /// The superblock of a registered device. Methods may sleep.
@@ -44,7 +56,7 @@ impl SbFile {
         let mut raw = KBox::new([0u8; SB_BYTES], GFP_KERNEL)?;
         page.copy_to(&mut raw);
         Ok(pin_init!(Self {
-            inner <- new_mutex!(SbInner { page, sb, raw, closed: false }, "SbFile::inner"),
+            inner <- new_mutex!(SbInner { sb, writer: Some(Writer { page, raw }) }, "SbFile::inner"),
         }))
     }
 
@@ -61,20 +73,17 @@ impl SbFile {
     /// [`SbFile::close`].
     pub(crate) fn update(&self, f: impl FnOnce(&mut Superblock)) -> Result {
         let mut guard = self.inner.lock();
-        let inner = &mut *guard;
-        if inner.closed {
-            return Err(ENODEV);
-        }
-        f(&mut inner.sb);
-        inner.sb.encode_into(crc64_be, &mut inner.raw);
-        let opf = Opf::WRITE | Opf::SYNC | Opf::META | Opf::FUA;
-        inner.page.write_sync(&inner.raw, opf).map_err(|_| EIO)
+        let SbInner { sb, writer } = &mut *guard;
+        let writer = writer.as_mut().ok_or(ENODEV)?;
+        f(sb);
+        writer.write(sb)
     }
 
     /// The device is given up next: waits for a write under way, and there is none after it. A store to a file in sysfs may
     /// still come.
     pub(crate) fn close(&self) {
-        self.inner.lock().closed = true;
+        let writer = self.inner.lock().writer.take();
+        drop(writer);
     }
 
     /// Changes the superblock in memory only; the next [`SbFile::update`] writes it.
