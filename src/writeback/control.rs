@@ -179,7 +179,10 @@ impl Attachment {
     fn step_if_lock(&self) {
         let skipped = &self.wb.control.skips;
         let _pass = match self.wb.lock.try_enter() {
-            Some(pass) => pass,
+            Some(pass) => {
+                skipped.put(0);
+                pass
+            }
             None => {
                 let skips = skipped.add(1).saturating_add(1);
                 if skips <= MAX_SKIPS {

@@ -74,8 +74,14 @@ impl Attachment {
                 self.set.count.writeback_keys_done.add(1);
                 self.wb.control.note_cleaned(sectors);
             }
-            _ => {
+            // Somebody has written there meanwhile.
+            Ok(_) => {
                 self.set.count.writeback_keys_failed.add(1);
+            }
+            // It is found again by the next scan, which shall not come at once.
+            Err(_) => {
+                self.set.count.writeback_keys_failed.add(1);
+                self.wb.flow.errors.add(1);
             }
         }
     }
