@@ -166,7 +166,29 @@ impl<T: SysfsObject> KObj<T> {
     ///
     /// `ENOMEM`, `EEXIST` if there is such a name, `ENOENT` if the parent's directory is gone.
     pub fn add(data: Arc<T>, parent: Parent<'_>, name: &CStr) -> Result<Self> {
+        let this = Self::add_empty(data, parent, name)?;
+        this.fill()?;
+        Ok(this)
+    }
+
+    /// The first half of [`KObj::add`]: a directory without files. May sleep.
+    ///
+    /// To drop a value waits for all who are inside a file of it: who may not wait for them makes the files apart.
+    ///
+    /// # Errors
+    ///
+    /// As [`KObj::add`].
+    pub fn add_empty(data: Arc<T>, parent: Parent<'_>, name: &CStr) -> Result<Self> {
         Self::add_holding(data, parent, name, Some(ModuleRef::get()))
+    }
+
+    /// The second half: the files, once. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; some of the files may be there then.
+    pub fn fill(&self) -> Result {
+        T::ATTRS.iter().try_for_each(|attr| self.add_file(attr))
     }
 
     /// As [`KObj::add`] for the one directory of the module itself: it does not keep the module loaded. The
@@ -176,7 +198,9 @@ impl<T: SysfsObject> KObj<T> {
     ///
     /// As [`KObj::add`].
     pub fn add_root(data: Arc<T>, parent: Parent<'_>, name: &CStr) -> Result<Self> {
-        Self::add_holding(data, parent, name, None)
+        let this = Self::add_holding(data, parent, name, None)?;
+        this.fill()?;
+        Ok(this)
     }
 
     fn add_holding(
@@ -228,9 +252,6 @@ impl<T: SysfsObject> KObj<T> {
             Parent::Fs => add(unsafe { bindings::fs_kobj }),
             Parent::Obj(obj) => with_dir(obj, add),
         }?;
-        for attr in T::ATTRS {
-            this.add_file(attr)?;
-        }
         Ok(this)
     }
 

@@ -75,7 +75,7 @@ impl<T> MemPool<T> {
                     bch::mempool_init_kmalloc(p, min, size_of::<T>())
                 })
             }),
-            live: Live::new(),
+            live: Live::new("jobs"),
             _values: PhantomData,
         }? Error)
     }

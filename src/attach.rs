@@ -152,5 +152,7 @@ impl Attachment {
             return;
         }
         self.wake_writeback();
+        // Somebody has to notice if this takes long.
+        self.dev.registry.kick();
     }
 }

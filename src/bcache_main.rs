@@ -94,9 +94,13 @@ impl kernel::Module for Bcache {
             reboot: Some(registry::reboot_notifier(&registry)?),
             registry,
         };
+        module.registry.watch()?;
         // Last: from here on devices can be registered.
         let root = Arc::new(sysfs::root::Root(module.registry.clone()), GFP_KERNEL)?;
-        *module.registry.root.lock() = Some(KObj::add_root(root, Parent::Fs, c"bcache")?);
+        // The lock is held meanwhile: a set that starts wants the directory.
+        let mut dir = module.registry.root.lock();
+        *dir = Some(KObj::add_root(root, Parent::Fs, c"bcache")?);
+        drop(dir);
         Ok(module)
     }
 }
@@ -108,6 +112,7 @@ impl Drop for Bcache {
         // The lock is not held meanwhile: that register may want it.
         let root = self.registry.root.lock().take();
         drop(root);
+        self.registry.unwatch();
         self.registry.wq.flush();
         bcache_kernel::rcu::barrier();
         bcache_kernel::rcu::wait_for_tasks();

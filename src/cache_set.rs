@@ -18,6 +18,7 @@ use crate::{
     alloc::Allocator,
     btree::Btree,
     buckets::BucketTable,
+    debug::TeardownFile,
     devices::DeviceTable,
     flag::{Flag, Num, Num64},
     journal::Journal,
@@ -35,7 +36,7 @@ use crate::{
     superblock::SbFile,
     sysfs::SetDirs,
     uuids::UuidTable,
-    waiting::Progress, //
+    waiting::{Asked, Progress}, //
 };
 use bcache_core::{
     geometry::Geometry,
@@ -67,8 +68,6 @@ pub(crate) struct SetFlags {
     pub(crate) stopping: Flag,
     /// Teardown detaches the devices, flushing them first (C: `CACHE_SET_UNREGISTERING`).
     pub(crate) unregistering: Flag,
-    /// Recovery is over (C: `CACHE_SET_RUNNING`).
-    pub(crate) running: Flag,
     /// The devices have been asked to detach or stop; one way.
     pub(crate) told_devices: Flag,
     /// A finish job has been queued by the registry.
@@ -148,6 +147,11 @@ pub(crate) struct CacheSet {
     pub(crate) sysfs: Mutex<Option<SetDirs>>,
     /// What the end of the set waits for.
     pub(crate) ending: Progress,
+    /// Since when it waits for its devices.
+    pub(crate) asked: Asked,
+    /// Shows both in debugfs; taken by the end of the set.
+    #[pin]
+    pub(crate) debug: Mutex<Option<TeardownFile>>,
     /// Requests that wait for the journal.
     pub(crate) durable: Durable,
     /// Writes that are ready for the index.
@@ -167,7 +171,6 @@ impl SetFlags {
             io_disable: Flag::new(false),
             stopping: Flag::new(false),
             unregistering: Flag::new(false),
-            running: Flag::new(false),
             told_devices: Flag::new(false),
             finishing: Flag::new(false),
         }
@@ -257,6 +260,8 @@ impl CacheSet {
                 congestion: Congestion::new(),
                 sysfs <- new_mutex!(None, "CacheSet::sysfs"),
                 ending: Progress::new(),
+                asked: Asked::new(),
+                debug <- new_mutex!(None, "CacheSet::debug"),
                 durable: Durable::new(),
                 writes: WriteBatches::new()?,
                 wq: Wq::new(c"bcache", true, false, 0)?,

@@ -13,7 +13,7 @@ use crate::{
     stats::Accounting,
     superblock::SbFile,
     sysfs,
-    waiting::Progress,
+    waiting::{Asked, Progress},
     writeback::Rate, //
 };
 use bcache_core::{
@@ -162,6 +162,8 @@ pub(crate) struct CachedDev {
     pub(crate) sysfs: Mutex<Option<sysfs::DevDirs>>,
     /// What the end of the device or of its attachment waits for.
     pub(crate) ending: Progress,
+    /// Since when it waits for others to let it end.
+    pub(crate) asked: Asked,
     /// Watches for a backing device that went away.
     #[pin]
     pub(crate) status: Mutex<Option<Thread>>,
@@ -248,6 +250,7 @@ impl CachedDev {
                 disk <- new_mutex!(None, "CachedDev::disk"),
                 sysfs <- new_mutex!(None, "CachedDev::sysfs"),
                 ending: Progress::new(),
+                asked: Asked::new(),
                 status <- new_mutex!(None, "CachedDev::status"),
             }? Error),
             GFP_KERNEL,

@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Files in debugfs: `rate_work` and `rate_steps` in `bcache/<backing device>` for each attached device.
+//! Files in debugfs: `rate_work` and `rate_steps` in `bcache/<backing device>` for each attached device, `teardown` in
+//! `bcache/<UUID>` for each set.
 //!
 //! C has one file per set in `bcache`, which lists the keys of its index.
 
-use crate::attach::Bond;
-use bcache_core::text::RateWorkReport;
+use crate::{
+    attach::Bond,
+    cache_set::CacheSet,
+    waiting::Ends, //
+};
+use bcache_core::text::{
+    RateWorkReport,
+    TeardownReport, //
+};
 use bcache_kernel::{
     debugfs::{DebugDir, DebugFile, Show},
     ratework::RateWatch,
@@ -90,6 +98,41 @@ impl RateWorkFile {
         Ok(Self {
             _work: DebugFile::new(&dir, c"rate_work", source)?,
             _steps: DebugFile::new(&dir, c"rate_steps", Steps(att.clone()))?,
+        })
+    }
+}
+
+/// A set, as its file shows it. The cycle set -> file -> set is broken by the end of the set.
+struct Ending(Arc<CacheSet>);
+
+impl Show for Ending {
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = TeardownReport {
+            stopping: self.0.flags.stopping.get(),
+            unregistering: self.0.flags.unregistering.get(),
+            io_disable: self.0.io_disabled(),
+            waits_for: self.0.waits_for(),
+        };
+        core::fmt::Display::fmt(&report, f)
+    }
+}
+
+/// The file `teardown` of a set. Dropping it removes it and waits for its readers, who take no lock that sleeps.
+pub(crate) struct TeardownFile {
+    _file: DebugFile<Ending>,
+}
+
+impl TeardownFile {
+    /// Makes the file. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(set: &Arc<CacheSet>) -> Result<Self> {
+        let name = CString::try_from_fmt(fmt!("{}", set.uuid_text()))?;
+        let dir = set.registry.debug.subdir(&name)?;
+        Ok(Self {
+            _file: DebugFile::new(&dir, c"teardown", Ending(set.clone()))?,
         })
     }
 }

@@ -51,8 +51,8 @@ impl<T> Context<T> for Result<T> {
     }
 }
 
-/// Brings the set to life, up to and including the write of its superblock. Devices are attached by
-/// the caller, who then calls [`running`]. May sleep long.
+/// Brings the set to life, up to and including the write of its superblock; from its end on a journal bucket is kept for
+/// entries that make room. Devices are attached by the caller. May sleep long.
 ///
 /// # Errors
 ///
@@ -69,7 +69,7 @@ pub(crate) fn run(c: &Arc<CacheSet>) -> Result {
         .what("cannot write the superblock")
     });
     if let Err(Failed(text, e)) = done {
-        c.set_error(format_args!("{text}"));
+        c.set_error(format_args!("{text}: {e:?}"));
         return Err(e);
     }
     if c.sb.with(Superblock::has_obso_large_bucket) {
@@ -77,13 +77,8 @@ pub(crate) fn run(c: &Arc<CacheSet>) -> Result {
             "Detect obsoleted large bucket layout, all attached bcache device will be read-only\n"
         );
     }
-    Ok(())
-}
-
-/// The devices of the set have been attached: normal operation begins.
-pub(crate) fn running(c: &CacheSet) {
     c.journal.keep_reserve();
-    c.flags.running.set();
+    Ok(())
 }
 
 /// An old cache.

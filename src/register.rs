@@ -6,7 +6,7 @@ use crate::{
     attach_op,
     cache_set::CacheSet,
     cached_dev::CachedDev,
-    recovery,
+    debug::TeardownFile,
     registry::{Lists, Registry},
     show::Shown,
     stacking,
@@ -141,8 +141,10 @@ fn c_string(path: &[u8]) -> Result<CString> {
 }
 
 fn read_super(bdev: &Arc<Bdev>) -> Result<(SbPage, KBox<Superblock>), Refused> {
-    let Ok(page) = SbPage::read(bdev) else {
-        return refuse(EINVAL, "IO error");
+    let page = match SbPage::read(bdev) {
+        Ok(page) => page,
+        Err(e) if e == ENOMEM => return refuse(ENOMEM, NO_MEMORY),
+        Err(_) => return refuse(EINVAL, "IO error"),
     };
     let Ok(mut raw) = KBox::new([0u8; SB_BYTES], GFP_KERNEL) else {
         return refuse(ENOMEM, NO_MEMORY);
@@ -186,14 +188,17 @@ fn register_bdev(
     let mut lists = lock_unless_rebooting(registry)?;
     lists.devs.reserve(1, GFP_KERNEL)?;
     let dev = CachedDev::new(registry, bdev, SbFile::new(page, sb)?)?;
-    match sysfs::DevDirs::add(&dev) {
-        Ok(dirs) => *dev.sysfs.lock() = Some(dirs),
-        Err(e) => {
-            pr_notice!("error {}: error creating kobject\n", dev.name);
-            teardown::discard_dev(&dev);
-            return Err(e);
-        }
+    let mut dirs = None;
+    if let Err(e) = add_dirs(&dev, &mut dirs) {
+        pr_notice!("error {}: error creating kobject ({:?})\n", dev.name, e);
+        // Who is inside a file already waits for the lock, and then does nothing with a device that stops.
+        dev.flags.closing.set();
+        drop(lists);
+        drop(dirs);
+        teardown::discard_dev(&dev);
+        return Err(e);
     }
+    *dev.sysfs.lock() = dirs;
     pr_info!("registered backing device {}\n", dev.name);
     lists.devs.push(dev.clone(), GFP_KERNEL)?;
     attach_to_known_set(&lists, &dev);
@@ -215,6 +220,11 @@ fn attach_to_known_set(lists: &Lists, dev: &Arc<CachedDev>) {
             return;
         }
     }
+}
+
+/// Makes the directories of a device; what was made before an error is in `dirs`, too.
+fn add_dirs(dev: &Arc<CachedDev>, dirs: &mut Option<sysfs::DevDirs>) -> Result {
+    dirs.insert(sysfs::DevDirs::add(dev)?).fill(dev)
 }
 
 /// Takes in a cache device and starts its set (C: `register_cache`).
@@ -244,15 +254,13 @@ fn register_cache(
         }
     };
     if let Err(e) = start_set(registry, &set) {
-        pr_notice!("error {}: failed to run cache set\n", name);
-        pr_debug!("{}: start failed: {:?}\n", name, e);
+        pr_notice!("error {}: failed to run cache set ({:?})\n", name, e);
         teardown::close_set(&set);
         drop(set.sysfs.lock().take());
         return Err(ENODEV);
     }
     lists.sets.push(set.clone(), GFP_KERNEL)?;
     attach_waiting(&lists, &set);
-    recovery::running(&set);
     pr_info!("registered cache device {}\n", name);
     // An error during the start of the devices may have been kicked before the set was listed.
     registry.kick();
@@ -264,6 +272,7 @@ fn start_set(registry: &Registry, set: &Arc<CacheSet>) -> Result {
     let root = registry.root.lock();
     let root: &dyn AsKobj = root.as_ref().ok_or(ENODEV)?;
     *set.sysfs.lock() = Some(sysfs::SetDirs::add(set, root)?);
+    *set.debug.lock() = Some(TeardownFile::new(set)?);
     Ok(())
 }
 

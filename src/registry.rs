@@ -15,7 +15,8 @@ use crate::{
     debug,
     flag::Flag,
     sysfs::root::Root,
-    teardown, //
+    teardown,
+    waiting::Ends, //
 };
 use bcache_core::state::ends::{
     self,
@@ -28,6 +29,7 @@ use bcache_core::state::ends::{
 use bcache_kernel::{
     block::{Major, MinorIds},
     debugfs::DebugDir,
+    delayed::DelayedTask,
     kobject::KObj,
     notifier,
     wait::WaitQueue,
@@ -77,6 +79,9 @@ pub(crate) struct Registry {
     pub(crate) debug: Arc<DebugDir>,
     #[pin]
     work: Work<Registry>,
+    /// Looks around again when an end that was asked for will have taken long; taken at module exit.
+    #[pin]
+    late: Mutex<Option<DelayedTask>>,
 }
 
 impl_has_work! {
@@ -90,6 +95,7 @@ impl WorkItem for Registry {
         while let Some(step) = this.next_step() {
             step.start(&this);
         }
+        this.look_for_late_ends();
     }
 }
 
@@ -146,9 +152,39 @@ impl Registry {
                 root <- new_mutex!(None, "Registry::root"),
                 debug,
                 work <- new_work!("Registry::work"),
+                late <- new_mutex!(None, "Registry::late"),
             }),
             GFP_KERNEL,
         )
+    }
+
+    /// From now on an end that takes long is said in the log. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn watch(self: &Arc<Self>) -> Result {
+        let this = self.clone();
+        *self.late.lock() = Some(DelayedTask::new(move |_| this.kick())?);
+        Ok(())
+    }
+
+    /// The end of [`Self::watch`], and of what holds the registry itself. May sleep.
+    pub(crate) fn unwatch(&self) {
+        let late = self.late.lock().take();
+        drop(late);
+    }
+
+    /// Looks for ends that others are in the way of. May sleep.
+    fn look_for_late_ends(&self) {
+        let lists = self.inner.lock();
+        let devs = lists.devs.iter().filter_map(|d| d.look());
+        let sets = lists.sets.iter().filter_map(|s| s.look());
+        let due = Iterator::chain(devs, sets).min();
+        drop(lists);
+        if let (Some(due), Some(late)) = (due, self.late.lock().as_ref()) {
+            late.mod_arm(due);
+        }
     }
 
     /// Something may have become able to end. Any context.

@@ -4,15 +4,18 @@
 //!
 //! All waits of a teardown are waits for an event and have no limit: what they wait for may still use what is
 //! freed after them. C polls for 60 s and then goes on.
+//!
+//! Two kinds: a step that is under way sleeps until somebody is out ([`Waiting`]), and what was asked for has not become
+//! possible yet, so that no step has begun and nobody sleeps ([`Asked`]).
 
 use crate::{
     cache_set::CacheSet,
     cached_dev::CachedDev,
-    flag::Num, //
+    flag::{Flag, Num, Num64}, //
 };
 use bcache_kernel::{
     delayed::DelayedTask,
-    time::HZ, //
+    time::{jiffies, HZ}, //
 };
 use kernel::{
     prelude::*,
@@ -21,6 +24,11 @@ use kernel::{
 
 /// Seconds after which a wait is worth a line in the log.
 const LONG_SECONDS: u32 = 60;
+
+/// [`LONG_SECONDS`] in jiffies.
+fn long() -> u64 {
+    u64::from(LONG_SECONDS).saturating_mul(u64::from(HZ))
+}
 
 /// What a teardown waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -93,10 +101,66 @@ impl Progress {
     }
 }
 
+/// How long a step that was asked for has not been possible. Changed under the register lock only.
+pub(crate) struct Asked {
+    /// In jiffies; 0 if no step is asked for, or nothing is in its way.
+    since: Num64,
+    said: Flag,
+}
+
+impl Asked {
+    /// Nothing is asked for.
+    pub(crate) const fn new() -> Self {
+        Self {
+            since: Num64::new(0),
+            said: Flag::new(false),
+        }
+    }
+
+    /// Something is in the way of what was asked for (or nothing is). Says so once, when that has taken long; gives the
+    /// jiffies until then.
+    fn look(&self, in_the_way: Option<&str>, say: impl FnOnce(&str)) -> Option<u64> {
+        let Some(what) = in_the_way else {
+            self.since.put(0);
+            self.said.clear();
+            return None;
+        };
+        let now = jiffies().max(1);
+        if self.since.get() == 0 {
+            self.since.put(now);
+        }
+        let left = long().saturating_sub(now.wrapping_sub(self.since.get()));
+        if left == 0 && !self.said.set() {
+            say(what);
+        }
+        (left != 0).then_some(left)
+    }
+}
+
 /// Something that is taken apart in the end.
 pub(crate) trait Ends: Send + Sync + 'static {
     /// Where its teardown is.
     fn progress(&self) -> &Progress;
+
+    /// Since when it waits for others.
+    fn asked(&self) -> &Asked;
+
+    /// What is in the way of the step that was asked for. Any context.
+    fn in_the_way(&self) -> Option<&'static str>;
+
+    /// What its end waits for, in words. Any context.
+    fn waits_for(&self) -> &'static str {
+        match (self.progress().stage(), self.in_the_way()) {
+            (Stage::Nothing, Some(others)) => others,
+            (stage, _) => stage.text(),
+        }
+    }
+
+    /// Says once that what was asked for has not been possible for long; gives the jiffies until that is due. Under the
+    /// register lock.
+    fn look(&self) -> Option<u64> {
+        self.asked().look(self.in_the_way(), |what| self.say(what))
+    }
 
     /// Says in the log that a wait takes long.
     fn say(&self, what: &str);
@@ -105,6 +169,21 @@ pub(crate) trait Ends: Send + Sync + 'static {
 impl Ends for CachedDev {
     fn progress(&self) -> &Progress {
         &self.ending
+    }
+
+    fn asked(&self) -> &Asked {
+        &self.asked
+    }
+
+    fn in_the_way(&self) -> Option<&'static str> {
+        let (detaching, through) = self
+            .att
+            .load_with(|att| (att.detaching.get(), att.detach_ready.get()))
+            .unwrap_or_default();
+        if detaching && !through {
+            return Some("dirty data to be written back");
+        }
+        (self.flags.closing.get() && self.openers.get() != 0).then_some("the disk to be closed")
     }
 
     fn say(&self, what: &str) {
@@ -120,6 +199,14 @@ impl Ends for CachedDev {
 impl Ends for CacheSet {
     fn progress(&self) -> &Progress {
         &self.ending
+    }
+
+    fn asked(&self) -> &Asked {
+        &self.asked
+    }
+
+    fn in_the_way(&self) -> Option<&'static str> {
+        (self.flags.told_devices.get() && self.has_devices()).then_some("its devices to leave it")
     }
 
     fn say(&self, what: &str) {
@@ -157,7 +244,7 @@ impl<T: Ends> Waiting<T> {
     pub(crate) fn wait_for(&self, what: Stage) {
         self.object.progress().put(what);
         if let Some(alarm) = &self.alarm {
-            alarm.mod_arm(u64::from(LONG_SECONDS).saturating_mul(u64::from(HZ)));
+            alarm.mod_arm(long());
         }
     }
 }
@@ -165,22 +252,5 @@ impl<T: Ends> Waiting<T> {
 impl<T: Ends> Drop for Waiting<T> {
     fn drop(&mut self) {
         self.object.progress().put(Stage::Nothing);
-    }
-}
-
-impl CachedDev {
-    /// What the end of the device, or of its attachment, waits for. Any context.
-    pub(crate) fn waits_for(&self) -> &'static str {
-        let (detaching, through) = self
-            .att
-            .load_with(|att| (att.detaching.get(), att.detach_ready.get()))
-            .unwrap_or_default();
-        match self.ending.stage() {
-            Stage::Nothing if detaching && !through => "dirty data to be written back",
-            Stage::Nothing if self.flags.closing.get() && self.openers.get() != 0 => {
-                "the disk to be closed"
-            }
-            stage => stage.text(),
-        }
     }
 }

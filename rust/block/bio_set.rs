@@ -106,7 +106,7 @@ impl<T: EndIo> BioSet<T> {
         KBox::try_pin_init(
             try_pin_init!(BioSet {
                 set <- init_set(min_pool, offset_of!(Padded<T>, bio), flags),
-                live: Live::new(),
+                live: Live::new("bios"),
                 bvecs,
                 _bios: PhantomData,
             }? Error),

@@ -39,16 +39,25 @@ fn stats_dirs(parent: &dyn AsKobj, owner: impl Fn() -> Owner) -> Result<KVec<KOb
 
 /// `/sys/block/<backing>/bcache` and what is below.
 pub(crate) struct DevDirs {
-    _stats: KVec<KObj<StatsDir>>,
+    stats: KVec<KObj<StatsDir>>,
     pub(crate) dir: KObj<CachedDev>,
 }
 
 impl DevDirs {
-    /// Makes the directories. May sleep.
+    /// Makes the directory, without a file. May sleep.
     pub(crate) fn add(dev: &Arc<CachedDev>) -> Result<Self> {
-        let dir = KObj::add(dev.clone(), Parent::Obj(&*dev.bdev), c"bcache")?;
-        let stats = stats_dirs(&dir, || Owner::Dev(dev.clone()))?;
-        Ok(Self { _stats: stats, dir })
+        Ok(Self {
+            stats: KVec::new(),
+            dir: KObj::add_empty(dev.clone(), Parent::Obj(&*dev.bdev), c"bcache")?,
+        })
+    }
+
+    /// Makes what is in it. May sleep. From the first file on a store may wait for the register lock, so that who has it must
+    /// not drop the value, neither after an error.
+    pub(crate) fn fill(&mut self, dev: &Arc<CachedDev>) -> Result {
+        self.dir.fill()?;
+        self.stats = stats_dirs(&self.dir, || Owner::Dev(dev.clone()))?;
+        Ok(())
     }
 }
 

@@ -34,7 +34,8 @@ pub use number::{
 pub use report::{
     BsetStats,
     RateDebug,
-    RateWorkReport, //
+    RateWorkReport,
+    TeardownReport, //
 };
 pub use uuid::parse_set_uuid;
 

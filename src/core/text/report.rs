@@ -118,9 +118,44 @@ impl fmt::Display for RateWorkReport {
     }
 }
 
+/// What the debugfs file `teardown` of a set shows; one `name: value` a line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TeardownReport {
+    /// The set is being taken apart (C: `CACHE_SET_STOPPING`).
+    pub stopping: bool,
+    /// Its devices are detached first (C: `CACHE_SET_UNREGISTERING`).
+    pub unregistering: bool,
+    /// It has failed (C: `CACHE_SET_IO_DISABLE`).
+    pub io_disable: bool,
+    /// What its end waits for.
+    pub waits_for: &'static str,
+}
+
+impl fmt::Display for TeardownReport {
+    /// The whole file, with its last newline.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "stopping: {}", u8::from(self.stopping))?;
+        writeln!(f, "unregistering: {}", u8::from(self.unregistering))?;
+        writeln!(f, "io_disable: {}", u8::from(self.io_disable))?;
+        writeln!(f, "waits_for: {}", self.waits_for)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn teardown() {
+        let report = TeardownReport {
+            stopping: true,
+            unregistering: false,
+            io_disable: false,
+            waits_for: "gc",
+        };
+        let text = "stopping: 1\nunregistering: 0\nio_disable: 0\nwaits_for: gc\n";
+        assert_eq!(report.to_string(), text);
+    }
 
     #[test]
     fn rate_work() {
