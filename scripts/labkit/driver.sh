@@ -20,13 +20,12 @@ key=none
 build() {
 	local tmp=${*: -1} mod
 	mod=$tmp/modules/lib/modules/$kver
-	mkdir "$tmp/modules"
-	cp -al "$guest/modules/." "$tmp/modules/"
+	# Each step by itself: the caller tests the status, which switches "set -e" off.
+	mkdir "$tmp/modules" && cp -al "$guest/modules/." "$tmp/modules/" || return
 	if [ $# = 3 ]; then
-		mkdir -p "$mod/$2"
-		cp "$1" "$mod/$2/bcache.ko"
+		mkdir -p "$mod/$2" && cp "$1" "$mod/$2/bcache.ko" || return
 	fi
-	lab_in "$(lab_tree)" /bcache/scripts/labkit/tree-driver.sh "/lab/${tmp#"$BCACHE_LAB"/}" "$kver" "/lab/${guest#"$BCACHE_LAB"/}/initrd"
+	lab_in "$(lab_tree)" /bcache/scripts/labkit/tree-driver.sh "/lab/${tmp#"$BCACHE_LAB"/}" "$kver" "/lab/${guest#"$BCACHE_LAB"/}/initrd" || return
 	rm -rf "$tmp/modules"
 }
 find "$guest/driver" -mindepth 1 -maxdepth 1 -name 'updates-*' -mmin +2880 -exec rm -rf {} + 2>/dev/null || true

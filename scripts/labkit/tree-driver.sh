@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Runs inside the toolchain tree: makes the initramfs of a guest with a driver.
 #   tree-driver.sh FOLDER RELEASE INITRD      FOLDER/modules holds the module tree; FOLDER/initrd is made
-set -eu
+set -euo pipefail
 dir=$1 kver=$2 initrd=$3
 # As `make install` does: most of a module is debug information.
 find "$dir/modules" -name bcache.ko -exec strip --strip-debug {} +

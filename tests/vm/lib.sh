@@ -57,6 +57,14 @@ is() {
 	fi
 }
 
+# part CASE NAME: what the table of scripts/faults shows of the part of a test that ends here
+part() {
+	local failed=$((_failed - ${_before:-0}))
+	_before=$_failed
+	[ $failed = 0 ] || failed="**$failed checks fail**"
+	echo "# saw: $1: $2 ${failed/#0/ends well}"
+}
+
 # at_most NAME GOT LIMIT: a number is not above a limit
 at_most() {
 	[ "$2" -le "$3" ]
@@ -89,7 +97,10 @@ bounded() {
 
 # disk NAME: the device node of a disk given to the guest
 disk() {
-	readlink -f "/dev/disk/by-id/virtio-$1"
+	local node
+	node=$(readlink -f "/dev/disk/by-id/virtio-$1")
+	echo "$node"
+	[ -b "$node" ] || echo "# there is no disk $1" >&2
 }
 
 # sysdir DEV: the bcache directory of a registered device
@@ -136,7 +147,10 @@ errno_of() {
 quiet_udev() {
 	mkdir -p /etc/udev/rules.d
 	ln -sf /dev/null /etc/udev/rules.d/69-bcache.rules
-	udevadm control --reload
+	# A reload is not enough: now and then a worker of udev still registers the first disk by the old rules.
+	udevadm settle
+	udevadm control --exit
+	/usr/lib/systemd/systemd-udevd --daemon --resolve-names=never >/dev/null
 	udevadm settle
 }
 
@@ -351,7 +365,7 @@ done_testing() {
 	[ "${KERNEL:-}" != debug ] || ok "no memory is lost" no_leak
 	echo "1..$_tests"
 	note "Totals: pass:$((_tests - _failed)) fail:$_failed"
-	[ "$_failed" -eq 0 ] || dmesg | tail -n 25 | sed 's/^/# log: /'
+	[ "$_failed" -eq 0 ] || dmesg | grep -E 'bcache:|lab:|segfault|traps:|allocation failure' | tail -n 40 | sed 's/^/# log: /'
 	[ "$_failed" -eq 0 ] && [ "$_tests" -gt 0 ]
 	exit
 }

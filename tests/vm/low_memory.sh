@@ -6,7 +6,9 @@
 . "$(dirname "$0")/lib.sh"
 quiet_udev
 cache=$(disk cache) back=$(disk back)
-bdev=$(start_pair "$cache" "$back" --bucket 65536)
+ok "a device with a set" start_pair "$cache" "$back" --bucket 65536
+bdev=$(bcache_of "$back")
+[ -b "$bdev" ] || done_testing
 dir=$(sysdir "$back") set_dir=$SYSFS/$(set_uuid "$cache")
 put writeback "$dir/cache_mode"
 put 0 "$dir/sequential_cutoff"
