@@ -26,7 +26,7 @@ class Said:
     """What the guest said: rows in order, and per turn the modules, symbols and other figures."""
 
     def __init__(self, path):
-        self.rows, self.modules, self.symbols, self.data = [], {}, {}, []
+        self.rows, self.modules, self.symbols, self.data, self.did = [], {}, {}, [], []
         with open(path, errors="replace") as f:
             lines = iter(f)
             for line in lines:
@@ -37,6 +37,8 @@ class Said:
                     self.rows.append((int(words[1]), words[2], int(words[3])))
                 elif words[0] == "data":
                     self.data.append((int(words[1]), words[2], float(words[3])))
+                elif words[0] == "did":
+                    self.did.append((int(words[1]), words[2], [int(w) for w in words[3:7]], words[7]))
                 elif words[0] == "modules":
                     self.modules[int(words[1])] = sorted(module(l) for l in until_end(lines))
                 elif words[0] == "symbols":
@@ -102,6 +104,13 @@ class Boot:
             "module": driver / units,
             "kernel": sum(sums.values()) / units,
         }
+
+    def did(self):
+        """{row: [(driver, [hits, misses, hits and misses past the cache], dirty data)]}, an entry for each turn."""
+        found = {}
+        for turn, name, counts, dirty in self.said.did:
+            found.setdefault(name, []).append((self.driver(turn), counts, dirty))
+        return found
 
     def data(self):
         """name: {driver: values} of what was said beside the rows."""

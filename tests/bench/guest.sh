@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Process 1 of the guest of scripts/bench: fixed work on disks in memory, with each driver in turn.
 # Says on the port "lab.out": modules TURN and the lines of /proc/modules; row TURN NAME UNITS for each bracket, in order;
-# data TURN NAME VALUE for what is no bracket; symbols, if asked; done at the end.
+# did TURN NAME HITS MISSES BYPASS-HITS BYPASS-MISSES DIRTY of a row; data TURN NAME VALUE for what is no bracket; symbols, if asked; done at the end.
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/ LC_ALL=C
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys

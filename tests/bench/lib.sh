@@ -103,18 +103,44 @@ settle() {
 	sleep 2
 }
 
+# counts: sets COUNTS to the device's hits, misses, the same past the cache, and its dirty data. C adds up what it counts each 14 s.
+counts() {
+	local name n
+	COUNTS=()
+	[ -d $BDEV/stats_total ] || return 0
+	pause 15
+	for name in stats_total/cache_{hits,misses,bypass_hits,bypass_misses} dirty_data; do
+		read -r n <"$BDEV/$name"
+		COUNTS+=("$n")
+	done
+}
+
+# did NAME: says what the device has counted since BEFORE, so that a row is what its name says, and the same for both drivers
+did() {
+	local i words=
+	counts
+	[ ${#COUNTS[@]} = 5 ] || return 0
+	for i in 0 1 2 3; do
+		words+=" $((COUNTS[i] - BEFORE[i]))"
+	done
+	say "did $turn $1$words ${COUNTS[4]}"
+}
+
 # row NAME DEVICE OFFSET-MiB REQUESTS BS DEPTH RW [FIO-OPTION...]
 # A job of the same kind at the end of the device comes first, uncounted. Each block of the area is met once.
 row() {
 	local name=$1 device=$2 offset=$3 requests=$4 bs=$5 depth=$6 rw=$7
 	shift 7
 	wanted "$name" || return 0
+	counts
+	BEFORE=("${COUNTS[@]}")
 	settle
 	"${FIO[@]}" --filename="$device" --bs="${bs}k" --iodepth="$depth" --rw="$rw" "$@" \
 		--name=warm --offset=$((BACKING_MB - 32))M --size=$((bs > 64 ? 16 : 1))M --number_ios=$((bs > 4 ? 16 : 200)) \
 		--name=run --stonewall --offset="${offset}M" --size=$((requests * bs))k \
 		--exec_prerun="mark 1" --exec_postrun="mark 2" >/tmp/fio.log 2>&1 || die "fio $name: $(tail -n 3 /tmp/fio.log)"
 	say "row $turn $name $requests"
+	did "$name"
 }
 
 # row_of_two NAME DEVICE OFFSET-MiB REQUESTS RW: two jobs of half the requests each, in halves of the area, one at a time each.
@@ -122,11 +148,14 @@ row() {
 row_of_two() {
 	local name=$1 device=$2 offset=$3 half=$(($4 / 2)) rw=$5
 	wanted "$name" || return 0
+	counts
+	BEFORE=("${COUNTS[@]}")
 	settle
 	"${FIO[@]}" --filename="$device" --bs=4k --iodepth=1 --rw="$rw" --numjobs=2 --size=$((half * 4))k --offset="${offset}M" \
 		--offset_increment=$((half * 4))k --exec_prerun="mark 1" --exec_postrun="mark 2" --name=run >/tmp/fio.log 2>&1 ||
 		die "fio $name: $(tail -n 3 /tmp/fio.log)"
 	say "row $turn $name $((half * 2))"
+	did "$name"
 }
 
 # row_over NAME DEVICE MiB REQUESTS [FIO-OPTION...]: 4 KiB reads and writes, 70 to 30, a few blocks of the area much more often
@@ -135,12 +164,15 @@ row_over() {
 	local name=$1 device=$2 area=$3 requests=$4
 	shift 4
 	wanted "$name" || return 0
+	counts
+	BEFORE=("${COUNTS[@]}")
 	settle
 	[ ! -e $CSET/internal/trigger_gc ] || echo 1 >$CSET/internal/trigger_gc
 	"${FIO[@]}" --filename="$device" --bs=4k --iodepth=1 --rw=randrw --rwmixread=70 --random_distribution=zipf:1.1 --norandommap \
 		--size="${area}M" --number_ios="$requests" "$@" --exec_prerun="mark 1" --exec_postrun="mark 2" --name=run >/tmp/fio.log 2>&1 ||
 		die "fio $name: $(tail -n 3 /tmp/fio.log)"
 	say "row $turn $name $requests"
+	did "$name"
 }
 
 # work NAME UNITS COMMAND...: COMMAND is done in any case, and counted if the row is wanted, with what it leaves to do in the

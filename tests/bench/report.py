@@ -48,6 +48,10 @@ def report(run, tolerance, row):
         text = profile(row, known.of(row).unit, boots[0])
         print(text, end="")
         write(run, f"profile-{row}.txt", text)
+    undone = summary.undone(boots)
+    if undone:
+        print("bench: VOID: " + "; ".join(undone))
+        sys.exit(3)
     void = summary.void(rows, tolerance)
     if void:
         worst = ", ".join(f"{r['row']} {r['c']['spread']:.2f} %" for r in void)

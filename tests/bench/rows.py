@@ -73,6 +73,18 @@ ROWS = {
     "attach-recount": Row("key", None, 2, ONCE),
 }
 
+# What a row does, by the first words of its name: which of the counts of the device (hits, misses, the same past the cache) its
+# requests add to, and the share of them that may go elsewhere (C caches no write that finds no free bucket).
+DOES = (
+    ("hit-read", 0, 0.002),
+    ("miss-read", 1, 0.002),
+    ("bypass-read", 3, 0.002),
+    ("pass-read", None, 0.0),
+)
+
+# The rows whose counts depend on what the allocator has thrown away: by how much the drivers may differ.
+APART = {"mixed": 0.25}
+
 # Figures that are not counted instructions but said by the guest; they can be named like rows.
 SAID = ("kib-per-gib-4k", "kib-per-gib-64k")
 

@@ -108,6 +108,35 @@ def data_of_run(boots, sizes):
     return out
 
 
+# Requests of the job in front of a row (lib.sh), which may go either way.
+WARM = 200
+
+
+def is_near(a, b, share, units):
+    return abs(a - b) <= share * units + WARM
+
+
+def undone(boots):
+    """Rows that did not do what they are named after, or not the same with each driver, in words."""
+    bad = []
+    for boot in boots:
+        for name, turns in boot.did().items():
+            units = boot.rows[name][0]["units"]
+            share = known.APART.get(name, 0.002)
+            for driver, counts, dirty in turns:
+                first = turns[0][1]
+                if not all(is_near(a, b, share, units) for a, b in zip(counts, first)):
+                    bad.append(f"{name}: {driver} counts {counts}, {turns[0][0]} {first}")
+                if dirty != turns[0][2] and name not in known.APART:
+                    bad.append(f"{name}: {driver} leaves {dirty} dirty, {turns[0][0]} {turns[0][2]}")
+                for begin, where, room in known.DOES:
+                    if name.startswith(begin):
+                        went = counts[where] if where is not None else units - sum(counts)
+                        if went < units * (1 - room):
+                            bad.append(f"{name}: {driver}: {went} of {units} requests are what the row is named after")
+    return bad
+
+
 def void(rows, tolerance):
     """Rows in which C does not reproduce itself."""
     return [r for r in rows if r.get("c", {}).get("spread", 0) > max(tolerance, known.of(r["row"]).tolerance or 0)]
