@@ -144,29 +144,30 @@ case_step() {
 	cp "$file" "$OUT/"
 }
 
-# Much is dirty already; then 20 reads a second, each of which misses the cache, from a disk that serves 200 requests a
-# second, one after the other.
-case_latency() {
-	local law=$1 file=$work/latency-$1.csv
+# Much is dirty already; then 20 reads a second, each of which misses the cache, from a disk of 1 MiB/s that serves requests as
+# they come: no I/O scheduler prefers the reads.
+case_guest_latency() {
+	local law=$1 file=$work/guest_latency-$1.csv
 	null_disk nbc 256
-	null_disk nbb 512 irqmode=2 completion_nsec=5000000 submit_queues=1 hw_queue_depth=1
+	null_disk nbb 512 mbps=1 max_sectors=40
+	put none /sys/block/nbb/queue/scheduler
 	ok "$law: a device with a cache" set_up 1 "$law"
 	where
 	put 5 "$dir/writeback_rate_p_term_inverse"
+	[ ! -e "$dir/writeback_latency_target_us" ] || put 40000 "$dir/writeback_latency_target_us"
 	put 0 "$dir/writeback_running"
 	ok "$law: dirty data" load dirty --rw=randwrite --iodepth=16 --size=160M --io_size=80M
 	T0=$((${EPOCHREALTIME/[.,]/} - 5000000))
 	put 1 "$dir/writeback_running"
-	load reads --rw=randread --iodepth=16 --offset=256M --size=240M --rate_iops=20 --time_based --runtime=60 \
+	load reads --rw=randread --iodepth=16 --offset=256M --size=240M --rate_iops=20 --time_based --runtime=40 \
 		--write_lat_log="$work/reads" --log_avg_msec=1000 &
-	sample 64 "$work/rows"
+	sample 44 "$work/rows"
 	wait $!
 	result $? "$law: the reads"
 	# The log has the mean of each second, in nanoseconds, after milliseconds.
 	awk -F'[, ]+' 'NR == FNR { us[int($1 / 1000) + 5] = $2 / 1000; next } { print $0 ($1 in us ? us[$1] : "") }' \
 		"$work"/reads_lat.*log FS=, "$work/rows" >"$file"
 	rm "$work/rows" "$work"/reads_*.log
-	cp "/sys/kernel/debug/bcache/nbb/rate_steps" "$OUT/steps-$law.csv"
 	take_down
 	cp "$file" "$OUT/"
 }

@@ -69,19 +69,6 @@ pub const fn network(size: Sectors) -> Spec {
     }
 }
 
-/// One that serves any request, whatever its size, in the same time (`null_blk` with `completion_nsec` and a queue of
-/// one).
-pub const fn fixed(each: Ns, size: Sectors) -> Spec {
-    Spec {
-        spindles: 1,
-        chunk: size,
-        seek: (each, each),
-        speed: 1 << 30,
-        wire: 0,
-        size,
-    }
-}
-
 /// A backing device at work.
 pub struct Disk {
     spec: Spec,
@@ -117,8 +104,7 @@ impl Disk {
 
     fn seek(&self, from: Sectors, to: Sectors) -> Ns {
         let (short, long) = self.spec.seek;
-        // A `fixed` device does not care where a request lies.
-        if from == to && short != long {
+        if from == to {
             return 0;
         }
         let far = from.abs_diff(to) as f64 / (self.spec.size as f64 / self.spindles.len() as f64);

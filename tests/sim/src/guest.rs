@@ -52,7 +52,8 @@ fn row(line: &str) -> Option<Row> {
     })
 }
 
-/// The figures of each window. Latencies are not compared: those of an emulated disk hang on what else the host does.
+/// The figures of each window. Latencies are not compared: `null_blk` keeps requests for the rest of its tick of 20 ms, the
+/// model does not. What a law promises of them is checked of both.
 pub fn compare(case: &Case, simulated: &[Curve], measured: &[Curve], r: &mut Report) {
     if case.shows_latency {
         return;
