@@ -40,6 +40,9 @@ case_failing_keys() {
 	ok "it is attached still" test -e "$dir/cache"
 	if [ -e $debug/bcache/"$(basename "$fragile")"/rate_work ]; then
 		saw "waits for: $(sed -n 's/^waits_for: //p' "$debug/bcache/$(basename "$fragile")/rate_work")"
+		is "the set waits for nothing" "$(sed -n 's/^waits_for: //p' "$debug/bcache/$uuid/teardown")" nothing
+		put 1 "$SYSFS/$uuid/unregister"
+		ok "the set says what it waits for" within 5 grep -qx "waits_for: its devices to leave it" "$debug/bcache/$uuid/teardown"
 	fi
 	ok "the log says that it tries again" dmesg_says "could not be written back, trying again"
 	table "linear $back 32768"
@@ -55,7 +58,8 @@ case_failing_keys() {
 case_failed_disk() {
 	local size start fragile fio dev
 	fragile_pair
-	set_to writeback_running=0
+	# A slow machine makes few attempts in each pass, and the passes are ever further apart.
+	set_to writeback_running=0 io_error_limit=8
 	fio=(fio --name=soil --filename="$bdev" --rw=randwrite --bs=4k --offset=32M --size=1M --direct=1 --ioengine=libaio --iodepth=8
 		--randseed=1 --verify=crc32c --output-format=terse)
 	"${fio[@]}" --do_verify=0 >/dev/null

@@ -1,10 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# vm: --disk cache=64M --disk back=128M --disk back2=128M --timeout 150
+# vm: --disk cache=64M --disk back=128M --disk back2=128M --timeout 240
 # case: minimum | H2, B11 | `writeback_rate_minimum` of 2^31, terms that are 0
 # case: inverses | H4, B11 | `p_term_inverse` and `i_term_inverse` of 2^32 - 1
 # case: stale_share | H5, B12 | target of a device after another of the same size was stopped
 # case: integral | H6 | integral after a detach and an attach
+# case: tail | B10 | the rest of the dirty data of a fragmented cache: rate with less than a sector in each bucket in use
+# case: busy_neighbour | B7 | full speed of an idle device beside a busy one of its set
 # case: integral_inverse | H6 | integral part of the rate after `i_term_inverse` went from 1000 to 1
 # What the controller makes of values at the borders, and of what an earlier time left behind.
 . "$(dirname "$0")/lib_fault.sh"
@@ -40,6 +42,35 @@ case_inverses() {
 	is "rate below the target" "$(shown rate)" 4.0k/sec
 	at_least "dirty data below the target" "$(bytes_of "$dirty")" 3000000
 	saw "below it: rate $(shown rate), $dirty of 8M left"
+}
+
+# dirty_below BYTES
+dirty_below() {
+	[ "$(bytes_of "$(cat "$dir/dirty_data")")" -lt "$1" ]
+}
+# used_up: more than half of the buckets hold dirty data, as gc knows. A write that finds no bucket goes past the cache.
+used_up() {
+	dd if=/dev/zero of="$bdev" bs=64k count=680 oflag=direct status=none
+	put 1 "$SYSFS/$uuid/internal/trigger_gc"
+	sleep 1
+	[ "$(cat "$SYSFS/$uuid/cache_available_percent")" -lt 45 ]
+}
+
+case_tail() {
+	a_pair "$cache" "$back" --bucket 4096 --block 512
+	set_to writeback_running=0
+	ok "more than half of the buckets are in use" within 40 used_up
+	# Down to less than a sector for each of them; gc does not look again before the device is clean.
+	set_to writeback_percent=40 writeback_delay=0 writeback_rate_minimum=16384 writeback_running=1
+	ok "much is written back" within 40 dirty_below $((16 << 20))
+	set_to writeback_rate_minimum=2048
+	ok "most is written back" within 40 dirty_below $((2560 << 10))
+	set_to writeback_rate_minimum=8
+	sleep 2.5
+	# More than 8,192 buckets: a sector of each in ten minutes.
+	at_least "rate in bytes per second" "$(number rate)" 6900
+	at_least "dirty data" "$(bytes_of "$(cat "$dir/dirty_data")")" 1
+	saw "$(cat "$dir/dirty_data") are left: $(shown rate)"
 }
 
 # with_target N: the controller has made a step and aims at a target above N bytes
@@ -114,6 +145,49 @@ case_integral_inverse() {
 	after=$(shown integral)
 	at_most "integral part" "$(bytes_of "$after")" "$(bytes_of "$before")"
 	saw "$before/s before, $after/s after"
+}
+
+# at_full_speed, at_maximum
+at_full_speed() {
+	[ "$(number rate)" -gt 900000000000 ]
+}
+at_maximum() {
+	[ "$(shown rate)" = 2.0M/sec ]
+}
+
+case_busy_neighbour() {
+	local back2 bdev2 start user steps
+	back2=$(disk back2)
+	a_pair "$cache" "$back" --bucket 65536
+	format_backing "$back2"
+	register "$back2"
+	ok "a second device" put "$uuid" "$(sysdir "$back2")/attach"
+	bdev2=$(bcache_of "$back2")
+	while dd if="$bdev2" of=/dev/null bs=4k count=1 iflag=direct status=none; do
+		sleep 0.3
+	done &
+	user=$!
+	set_to writeback_percent=40
+	put 1 "$SYSFS/$uuid/internal/idle_max_writeback_rate"
+	soil "$bdev" 8192
+	start=$EPOCHREALTIME
+	ok "full speed" within 12 at_full_speed
+	if at_full_speed; then
+		saw "full speed after $(since "$start") ms"
+	else
+		saw "none in 12 s"
+	fi
+	if [ -e "$dir/writeback_rate_maximum" ]; then
+		put 4096 "$dir/writeback_rate_maximum"
+		ok "not above the maximum that is set" within 5 at_maximum
+		steps=$debug/bcache/$(basename "$back")/rate_steps
+		is "the record of a step" "$(head -n 1 "$steps")" ms,law,dirty,target,error,proportional,integral,rate,change,inflow,latency_us,reason
+		# Idleness stands there once, as it began.
+		is "law, rate and reason of the last one" "$(tail -n 1 "$steps" | cut -d, -f2,8,12)" pi,2147483647,idle
+		ok "an earlier one has the terms" grep -q ',terms$\|,minimum$' "$steps"
+	fi
+	kill $user
+	wait $user 2>/dev/null
 }
 
 run_cases "$@"

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # vm: --disk cache=64M --disk back=128M --disk busy=64M --timeout 200
 # case: busy_attach | H13, B5 | the rate's update while a device is being attached (partitions are looked for on a disk that takes long to read)
+# case: lock_taken | B5 | the rate's update while the writeback lock is taken: a scan waits for a write that the cache keeps waiting
+# case: others_keys | B13 | dirty sectors of two devices, counted when both are attached again; what is left when all is written back
 # Attach of C holds the writeback lock; the update of the rate, due once a second here, gives up some times and then waits for
 # it in a worker that others share.
 . "$(dirname "$0")/lib_fault.sh"
@@ -76,6 +78,71 @@ case_busy_attach() {
 	ok "all stop" stop_all
 	udevadm control --start-exec-queue
 	dmsetup remove slow
+}
+
+# runs: how often the rate of the device was updated
+runs() {
+	sed -n 's/^runs: //p' "$debug/bcache/$(basename "$back")/rate_work" 2>/dev/null || echo 0
+}
+
+case_lock_taken() {
+	local size slow writer before seen=0
+	size=$(blockdev --getsz "$cache")
+	dmsetup create still --table "0 $size linear $cache 0"
+	slow=$(readlink -f /dev/mapper/still)
+	a_pair "$slow" "$back" --bucket 65536
+	set_to writeback_running=0 writeback_percent=40
+	soil "$bdev" 1024
+	dmsetup suspend --noflush --nolockfs still
+	dd if=/dev/zero of="$bdev" bs=4k count=1 seek=4096 oflag=direct status=none &
+	writer=$!
+	sleep 1
+	# The scan waits for that write, and keeps others from the lock.
+	set_to writeback_running=1
+	sleep 1
+	before=$(runs)
+	for _ in 1 2 3 4 5 6; do
+		sleep 1
+		[ "$(waiting)" = 0 ] || seen=$((seen + 1))
+	done
+	is "seconds in which a worker waits" $seen 0
+	saw "in $seen of 6 s a worker waits"
+	[ "$DRIVER" = c ] || at_least "updates meanwhile" $(($(runs) - before)) 4
+	dmsetup resume still
+	ok "the write ends" wait $writer
+	stop_all
+	dmsetup remove still
+}
+
+case_others_keys() {
+	local dir2 bdev2 d left
+	a_pair "$cache" "$back" --bucket 65536
+	format_backing "$busy"
+	register "$busy"
+	dir2=$(sysdir "$busy")
+	ok "another device" put "$uuid" "$dir2/attach"
+	bdev2=$(bcache_of "$busy")
+	put writeback "$dir2/cache_mode"
+	put 0 "$dir2/sequential_cutoff"
+	no_congestion "$dir2"
+	for d in "$dir" "$dir2"; do
+		put 0 "$d/writeback_running"
+	done
+	soil "$bdev" 4096
+	soil "$bdev2" 1024
+	ok "stopped" stop_all
+	ok "registered again" register "$cache" "$back" "$busy"
+	for d in "$dir" "$dir2"; do
+		put 0 "$d/writeback_percent"
+		put 0 "$d/writeback_delay"
+		put 1 "$d/writeback_running"
+	done
+	for d in "$dir" "$dir2"; do
+		ok "written back" within 30 is_clean "$d"
+	done
+	left="$(cat "$dir/dirty_data") $(cat "$dir2/dirty_data")"
+	is "dirty data" "$left" "0.0k 0.0k"
+	saw "$left dirty"
 }
 
 run_cases "$@"

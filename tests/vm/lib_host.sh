@@ -23,6 +23,8 @@ use_disks() {
 # report NAME RC LOG: one result per guest; what it said is shown as comments, in full after a failure
 report() {
 	_steps=$((_steps + 1))
+	_last=$1
+	sed -n 's/^lab: vm: .* console log: //p' "$3" >>"$TMPDIR/consoles"
 	if [ "$2" = 0 ]; then
 		sed -n 's/^\(ok\|not ok\|#\) /#   &/p' "$3"
 		_passed=$((_passed + 1))
@@ -38,7 +40,9 @@ report() {
 guest() {
 	local driver=$1
 	shift
-	"$VM" run --driver "$driver" --timeout "${limit:-240}" --out "$TMPDIR/out" --with "$here/lib.sh" \
+	# $VM_OPTIONS: of scripts/faults.
+	# shellcheck disable=SC2086
+	"$VM" run --driver "$driver" ${VM_OPTIONS:-} --timeout "${limit:-240}" --out "$TMPDIR/out" --with "$here/lib.sh" \
 		--with "$here/lib_crash_writer.py" "${disks[@]}" "$@"
 }
 

@@ -1,12 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # vm: --disk cache=128M --disk back=128M --disk back2=128M --timeout 120
-#   stress.sh [SECONDS]
+# faults: --timeout 1200
+# case: ten_minutes | B1-B4, B20, B32 | stop, detach, unregister, attach, register, all of sysfs, gc and fio at once, for ten minutes
+#   stress.sh [SECONDS|ten_minutes]
 # Everything at once on two devices and one set: register, attach, detach, stop, unregister, all files of sysfs read and
 # written, gc, fio, and readers and writers who check their data. Then all is there again, with the data, and ends.
 . "$(dirname "$0")/lib.sh"
 quiet_udev
 seconds=${1:-20}
+seconds=${seconds/ten_minutes/600}
 # There an emulated processor gets a third as far.
 [ $# -gt 0 ] || [ "${KERNEL:-}" != debug ] || seconds=60
 cache=$(disk cache)
@@ -131,7 +134,7 @@ done
 said() {
 	dmesg | grep -c "bcache: $1"
 }
-note "attached $(said 'Caching .* as'), detached $(said 'Caching disabled'), devices stopped $(said 'bcache[0-9]* stopped'), sets ended $(said 'Cache set .* unregistered')"
+did="attached $(said 'Caching .* as'), detached $(said 'Caching disabled'), devices stopped $(said 'bcache[0-9]* stopped'), sets ended $(said 'Cache set .* unregistered')"
 
 # What was under way ends; then everything can be had again.
 running() {
@@ -152,5 +155,7 @@ done
 sed 's/^/# /' /tmp/checked.*
 ok "no wait took more than a minute" sh -c '! dmesg | grep "for more than 60 seconds"'
 ok "all stop" stop_all 60
+note "$did"
+part ten_minutes "$did;"
 ok "the module unloads" unload
 done_testing

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # vm: --disk cache=128M --disk back=512M --timeout 300
+# case: eight | B3, B21, B32 | eight devices of a set, dirty and under load, end at once
 # Eight devices on one set, all with dirty data and under load, end at once: by the stop of their set, by its end
 # (unregister), each by a detach or a stop of its own, and by a set that fails. Each time all is gone in bounded time, and the
 # data is there again.
@@ -16,9 +17,17 @@ for i in $(seq 0 7); do
 	backs+=("$(readlink -f "/dev/mapper/back$i")")
 	format_backing "${backs[i]}" || note "cannot format ${backs[i]}"
 done
+dmsetup create held --table "0 32768 linear $big $((8 * 98304))"
+format_backing "$(readlink -f /dev/mapper/held)"
 format_cache "$cache" --bucket 65536
 uuid=$(set_uuid "$cache")
 ok "register all" register "$cache" "${backs[@]}"
+
+# A ninth, of no set, is stopped while somebody has it open; that takes longer than a minute.
+held=$(readlink -f /dev/mapper/held)
+ok "another device" register "$held"
+exec {holder}<"$(bcache_of "$held")"
+put 1 "$(sysdir "$held")/stop"
 
 # each FUNCTION: all eight at once; fails if one does
 each() {
@@ -117,6 +126,7 @@ gone_within 30 "stop of the set: all devices are gone" none has_dir
 gone_within 30 "stop of the set: it is gone" no_set
 register "$cache"
 again "stop of the set"
+part eight "by the stop of the set"
 
 begin "unregister"
 put 1 "$SYSFS/$uuid/unregister"
@@ -124,12 +134,14 @@ gone_within 60 "unregister: all devices are detached" none attached
 gone_within 30 "unregister: the set is gone" no_set
 register "$cache"
 again "unregister"
+part eight "by its unregister"
 
 begin "detach and stop"
 each detach
 each stop
 gone_within 60 "detach and stop: all devices are gone" none has_dir
 again "detach and stop"
+part eight "each by a detach and a stop"
 
 begin "failure"
 wait "$loads"
@@ -144,7 +156,16 @@ dmsetup load fragile --table "0 $sectors linear $(disk cache) 0"
 dmsetup resume fragile
 ok "failure: the set can be had again" register "$cache" "${backs[@]}"
 ok "failure: all attached" each attached
+part eight "by a set that fails"
+waits_for_disk() {
+	[ "$(dmesg | grep -c "bcache: ${held##*/}: waiting for the disk to be closed for more than 60 seconds")" = 1 ]
+}
+[ "$DRIVER" = c ] || ok "the log says once what the ninth waits for" within 65 waits_for_disk
+ok "it is still there" test -e "$(sysdir "$held")"
+exec {holder}<&-
+ok "closed, it goes" within 10 test ! -e "$(sysdir "$held")"
 ok "all stop" stop_all
+dmsetup remove held
 for i in $(seq 0 7); do
 	dmsetup remove "back$i"
 done
