@@ -55,6 +55,20 @@ for i in 1 2 3; do
 done
 is "the disk has its data" "$(dd if="$bdev" bs=64k count=16 iflag=direct status=none | md5sum)" "$sum"
 
+# With one processor, which the attach does not give away, the thread is stopped before it has run: what it would have given
+# back when it ended is given back all the same.
+rescuers() {
+	pgrep -c '^kworker/R-bcach'
+}
+wanted=$(rescuers)
+put 1 "$dir/io_disable"
+put 0 /sys/devices/system/cpu/cpu1/online
+fails "attach in a hurry" chrt -f 50 sh -c "echo $uuid >$dir/attach"
+put 1 /sys/devices/system/cpu/cpu1/online
+put 0 "$dir/io_disable"
+as_before "attach in a hurry"
+is "attach in a hurry: no workqueue is left" "$(rescuers)" "$wanted"
+
 table "0 $size error"
 fails "attach to a device that cannot be written" put "$uuid" "$dir/attach"
 table "$linear"

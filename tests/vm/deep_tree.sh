@@ -52,6 +52,10 @@ for line in open("/tmp/writes"):
 print(f"# {appended} sets were appended, {len(rest)} lack their first block")
 assert appended > 20 and len(rest) <= 1
 END
+before=$(sum "$dev")
+put 100000 "$internal/prune_cache"
+put 100000 "$internal/prune_cache"
+is "content after pruning with keys in the journal only" "$(sum "$dev")" "$before"
 put 1 "$internal/trigger_gc"
 sleep 1
 show "after gc"

@@ -39,7 +39,15 @@ at_most "not faster than twice the rate" $(((a - b) / 5)) 4300000
 at_least "not slower than half the rate" $(((a - b) / 5)) 1000000
 
 put 0 "$dir/writeback_percent"
+# written: bytes written to the backing device so far
+written() {
+	awk '{ print $7 * 512 }' "/sys/block/$(basename "$back")/stat"
+}
+before=$(written) a=$(dirty_bytes "$back")
 ok "without limit it drains to nothing" within 60 sh -c "[ \"\$(cat $dir/dirty_data)\" = 0.0k ]"
+# Each key once: dirty data, superblocks, and what was under way.
+at_most "bytes written for that" $(($(written) - before)) $((a + (2 << 20)))
+is "keys that could not be made clean" "$(cat "$dir/writeback_keys_failed" 2>/dev/null || cat "$dir/cache/internal/writeback_keys_failed")" 0
 ok "the state becomes clean" within 40 sh -c "[ \"\$(cat $dir/state)\" = clean ]"
 sync
 is "on disk too" "$(bcache-super-show "$back" | awk '/dev.data.cache_state/ { print $2 }')" 1

@@ -98,6 +98,9 @@ is "the rate work has stopped" "$(shown phase)" stopped
 is "WB_RUNNING" "$(shown wb_running)" 0
 put 10 "$dir/writeback_percent"
 is "and cannot be armed" "$(shown phase)" stopped
+(put writethrough "$dir/cache_mode" && touch /tmp/stored) &
+ok "who needs the register lock does not wait for it" within 5 test -e /tmp/stored
+is "the superblock says already that there is no set" "$(bcache-super-show "$back" | awk '/dev.data.cache_state/ { print $2 }')" 0
 said="waiting for requests that use the cache for more than 60 seconds"
 ok "nothing is said yet" sh -c "! dmesg | grep -q '$said'"
 ok "after a minute the log says what it waits for" within 80 dmesg_says "$said"
