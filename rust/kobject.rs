@@ -191,16 +191,14 @@ impl<T: SysfsObject> KObj<T> {
         T::ATTRS.iter().try_for_each(|attr| self.add_file(attr))
     }
 
-    /// As [`KObj::add`] for the one directory of the module itself: it does not keep the module loaded. The
+    /// As [`KObj::add_empty`] for the one directory of the module itself: it does not keep the module loaded. The
     /// value must be dropped in the module's exit. May sleep.
     ///
     /// # Errors
     ///
     /// As [`KObj::add`].
     pub fn add_root(data: Arc<T>, parent: Parent<'_>, name: &CStr) -> Result<Self> {
-        let this = Self::add_holding(data, parent, name, None)?;
-        this.fill()?;
-        Ok(this)
+        Self::add_holding(data, parent, name, None)
     }
 
     fn add_holding(

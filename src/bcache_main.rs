@@ -99,8 +99,12 @@ impl kernel::Module for Bcache {
         let root = Arc::new(sysfs::root::Root(module.registry.clone()), GFP_KERNEL)?;
         // The lock is held meanwhile: a set that starts wants the directory.
         let mut dir = module.registry.root.lock();
-        *dir = Some(KObj::add_root(root, Parent::Fs, c"bcache")?);
+        let filled = dir
+            .insert(KObj::add_root(root, Parent::Fs, c"bcache")?)
+            .fill();
         drop(dir);
+        // Not with the lock: the end of the directory waits for those in its files.
+        filled?;
         Ok(module)
     }
 }

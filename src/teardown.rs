@@ -182,7 +182,8 @@ pub(crate) fn close_set(set: &Arc<CacheSet>) {
     // Writes the last entry if the set is alive.
     set.journal_stop();
     drop(waiting);
-    drop(set.debug.lock().take());
+    let file = set.debug.lock().take();
+    drop(file);
     drop(set.devices.replace(None));
     set.sb.close();
     set.bdev.close_sync();
