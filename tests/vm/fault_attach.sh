@@ -50,11 +50,6 @@ case_failed_attach_set() {
 	saw "then $(state "$back")"
 }
 
-# at_full_speed
-at_full_speed() {
-	[ "$(number rate)" -gt 900000000000 ]
-}
-
 case_failed_attach_idle() {
 	local back2 start
 	back2=$(disk back2)

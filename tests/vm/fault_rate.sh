@@ -44,10 +44,6 @@ case_inverses() {
 	saw "below it: rate $(shown rate), $dirty of 8M left"
 }
 
-# dirty_below BYTES
-dirty_below() {
-	[ "$(bytes_of "$(cat "$dir/dirty_data")")" -lt "$1" ]
-}
 # used_up: more than half of the buckets hold dirty data, as gc knows. A write that finds no bucket goes past the cache.
 used_up() {
 	dd if=/dev/zero of="$bdev" bs=64k count=680 oflag=direct status=none
@@ -147,10 +143,7 @@ case_integral_inverse() {
 	saw "$before/s before, $after/s after"
 }
 
-# at_full_speed, at_maximum
-at_full_speed() {
-	[ "$(number rate)" -gt 900000000000 ]
-}
+# at_maximum: the one that is set
 at_maximum() {
 	[ "$(shown rate)" = 2.0M/sec ]
 }

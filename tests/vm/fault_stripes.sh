@@ -90,9 +90,5 @@ if what == "count":
     print(found)
 END
 }
-# dirty_below BYTES
-dirty_below() {
-	[ "$(bytes_of "$(cat "$dir/dirty_data")")" -lt "$1" ]
-}
 
 run_cases "$@"

@@ -78,6 +78,16 @@ number() {
 	bytes_of "${text%/sec}"
 }
 
+# dirty_below BYTES
+dirty_below() {
+	[ "$(bytes_of "$(cat "$dir/dirty_data")")" -lt "$1" ]
+}
+
+# at_full_speed
+at_full_speed() {
+	[ "$(number rate)" -gt 900000000000 ]
+}
+
 # is_clean DIR
 is_clean() {
 	[ "$(cat "$1/state")" = clean ]
