@@ -3,7 +3,7 @@
 # The guest's half of scripts/bench-latency, in a guest with --icount: a cache in memory before one hard disk's model
 # (tests/vm/lib_seeking_disk.py). Its clock stands still while nobody works, so that the times are those of the disk and of the
 # driver's instructions, a nanosecond each, and the same on every machine.
-# Says lines "saw NAME VALUE": NAME-kib-per-s, NAME-depth, and NAME-p50, -p99, -p99.9, -max in microseconds.
+# Says lines "saw NAME VALUE": raw-in-order-kib-per-s, of the disk alone; NAME-kib-per-s, NAME-depth, and NAME-p50, -p99, -p99.9, -max in microseconds.
 . "$(dirname "$0")/lib.sh"
 quiet_udev
 modprobe brd rd_nr=1 rd_size=$((64 * 1024))
@@ -11,6 +11,20 @@ modprobe nbd nbds_max=1
 cache=/dev/ram0 back=/dev/nbd0
 KEYS=4500
 python3 "$(dirname "$0")/lib_seeking_disk.py" $back 160
+
+# --- what the disk can do: as many blocks, as far apart, in the order in which they are on it, by 64 requests at a time ---
+python3 - $back $KEYS >raw.log <<'END'
+import random, sys
+
+disk, keys = sys.argv[1], int(sys.argv[2])
+print("fio version 2 iolog", f"{disk} add", f"{disk} open", sep="\n")
+for block in sorted(random.Random(42).sample(range(128 << 8), keys)):
+    print(disk, "write", block << 12, 4096)
+print(disk, "close")
+END
+fio --name=raw --read_iolog=raw.log --replay_no_stall=1 --direct=1 --ioengine=libaio --iodepth=64 --output-format=json |
+	jq -r '.jobs[0].write | "saw raw-in-order-kib-per-s \(.io_bytes / 1024 * 1000 / .runtime | floor)"'
+
 bdev=$(start_pair $cache $back --bucket 65536) || exit 1
 dir=$(sysdir $back)
 put writeback "$dir/cache_mode"

@@ -88,6 +88,13 @@ APART = {"mixed": 0.25}
 # Figures that are not counted instructions but said by the guest; they can be named like rows.
 SAID = ("kib-per-gib-4k", "kib-per-gib-64k")
 
+# What a part of a request costs: text, the row that has it, the row that is the same without it.
+PARTS = (
+    ("a lookup in the index, nothing found; the decision to go past the cache", "bypass-read-1", "pass-read-1"),
+    ("an insert into the index, with the write of the data to the cache", "wb-write-1", "pass-write-1"),
+    ("that nodes split: per insert", "split-write-1", "wb-write-1"),
+)
+
 # What is asked for, as this driver's instructions above the raw disk over C's: text, rows, limit.
 TARGETS = (
     ("read hit", ("hit-read-1", "hit-read-32", "hit-read-2jobs"), 0.70),

@@ -59,7 +59,7 @@ def markdown(rows, data, boots, about):
         cells = [r["row"], r["unit"], number(r["floor"]), number(c["module"]), number(c["above"]), number(rust["module"])]
         cells += [number(rust["above"]), share(r["module_ratio"]), f"**{share(r['ratio'])}**", f"{r['boots']:.1f} %", again(r)]
         lines.append("| " + " | ".join(cells) + " |")
-    lines += reasons(rows) + floors(rows) + others(data) + targets(rows, data)
+    lines += reasons(rows) + parts(rows) + floors(rows) + others(data) + targets(rows, data)
     return "\n".join(lines) + "\n"
 
 
@@ -78,6 +78,19 @@ def reasons(rows):
         return []
     lines = ["", "Rows in which C may differ from itself by more than the others, and why:", ""]
     return lines + [f"- {', '.join(names)}: {why}" for why, names in found.items()]
+
+
+def parts(rows):
+    """One row less another: what the first has that the other has not."""
+    above = {r["row"]: (r["c"]["above"], r["rust"]["above"]) for r in rows if "ratio" in r}
+    lines = []
+    for what, whole, rest in known.PARTS:
+        if whole in above and rest in above:
+            c, rust = (x - y for x, y in zip(above[whole], above[rest]))
+            lines.append(f"| {what} | `{whole}` less `{rest}` | {number(c)} | {number(rust)} | {share(rust / c if c > 0 else None)} |")
+    if not lines:
+        return []
+    return ["", "Parts of requests, as the difference of two rows:", "", "| part | rows | C | here | ratio |", "|---|---|--:|--:|--:|"] + lines
 
 
 def floors(rows):
