@@ -11,7 +11,7 @@ cache=$(disk cache) back=$(disk back) busy=$(disk busy)
 
 # waiting: tasks that wait in the update of the rate
 waiting() {
-	grep -lsE 'update_(writeback_)?rate' /proc/[0-9]*/stack | wc -l
+	grep -lsE 'update_writeback_rate|RateTask' /proc/[0-9]*/stack | wc -l
 }
 
 # updates: how often the rate was updated
@@ -85,6 +85,12 @@ runs() {
 	sed -n 's/^runs: //p' "$debug/bcache/$(basename "$back")/rate_work" 2>/dev/null || echo 0
 }
 
+# writes_under_way: the device has a write that has not ended
+writes_under_way() {
+	local writes
+	read -r _ writes <"/sys/class/block/$(basename "$bdev")/inflight" && [ "$writes" -gt 0 ]
+}
+
 case_lock_taken() {
 	local size slow writer before seen=0
 	size=$(blockdev --getsz "$cache")
@@ -92,11 +98,13 @@ case_lock_taken() {
 	slow=$(readlink -f /dev/mapper/still)
 	a_pair "$slow" "$back" --bucket 65536
 	set_to writeback_running=0 writeback_percent=40
+	# It would look at the disk after each who wrote to it, hang, and keep the next one from it.
+	udevadm control --stop-exec-queue
 	soil "$bdev" 1024
 	dmsetup suspend --noflush --nolockfs still
 	dd if=/dev/zero of="$bdev" bs=4k count=1 seek=4096 oflag=direct status=none &
 	writer=$!
-	sleep 1
+	ok "a write is under way" within 5 writes_under_way
 	# The scan waits for that write, and keeps others from the lock.
 	set_to writeback_running=1
 	sleep 1
@@ -108,7 +116,8 @@ case_lock_taken() {
 	is "seconds in which a worker waits" $seen 0
 	saw "in $seen of 6 s a worker waits"
 	[ "$DRIVER" = c ] || at_least "updates meanwhile" $(($(runs) - before)) 4
-	dmsetup resume still
+	dmsetup resume --noudevsync still
+	udevadm control --start-exec-queue
 	ok "the write ends" wait $writer
 	stop_all
 	dmsetup remove still

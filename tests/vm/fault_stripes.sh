@@ -3,7 +3,7 @@
 # vm: --disk cache=64M --disk odd=130M,opt_io_size=196608 --disk big=8T,opt_io_size=4096 --disk r0=1T --disk r1=1T --disk r2=1T --disk r3=1T --timeout 240
 # case: odd_stripes | H14, B15 | stripes of 3 x 64 KiB: 32 KiB dirty at the end of the device
 # case: small_stripes | B14 | 8 TiB with an `io_opt` of 4 KiB
-# case: raid | H14, B15 | RAID 5 of 3 TiB, stripes of 22 x 3 x 64 KiB: two that are dirty all over, behind 2 TiB, and 64 lone blocks in front
+# case: raid | H14, B15 | RAID 5 of 3 TiB, stripes of 22 x 3 x 64 KiB: two that are dirty all over, behind 2 TiB, and 128 lone blocks in front
 # Stripes of any size, on devices of any size.
 . "$(dirname "$0")/lib_fault.sh"
 cache=$(disk cache)
@@ -37,7 +37,7 @@ case_small_stripes() {
 
 # A RAID wants whole stripes, which it writes without reading: they go first.
 case_raid() {
-	local members=() i at size=$((8448 * 512)) whole gone
+	local members=() i at size=$((8448 * 512)) middle=$((1 << 40)) whole gone
 	for i in 0 1 2 3; do
 		members+=("$(disk "r$i")")
 	done
@@ -52,20 +52,22 @@ case_raid() {
 	fio --name=whole --filename="$bdev" --offset=$at --size=$((2 * size)) --bs=4k --rw=randwrite --direct=1 --ioengine=libaio \
 		--iodepth=8 --randseed=3 --output-format=terse >/dev/null
 	whole=$(dd if="$bdev" bs=4k count=$((2 * size / 4096)) skip=$at iflag=direct,skip_bytes status=none | md5sum)
+	# In front of both the place of the stripes and the one that 32 bits make of it, and between the two.
 	lone write "$bdev" 0
-	is "dirty data" "$(cat "$dir/dirty_data")" 8.5M
+	lone write "$bdev" $middle
+	is "dirty data" "$(cat "$dir/dirty_data")" 8.7M
 	set_to writeback_percent=40 writeback_delay=0 writeback_rate_minimum=2048 writeback_running=1
 	ok "something is written back" within 20 dirty_below $((7 << 20))
 	set_to writeback_running=0
 	blockdev --flushbufs /dev/md0
 	# Behind the superblock of 8 KiB.
-	gone=$(lone count /dev/md0 8192)
+	gone=$(($(lone count /dev/md0 8192) + $(lone count /dev/md0 $((middle + 8192)))))
 	is "lone blocks that went before the stripes" "$gone" 0
-	saw "$gone of 64 lone blocks go first"
+	saw "$gone of 128 lone blocks go first"
 	set_to writeback_percent=0 writeback_running=1
 	ok "all is written back" within 20 is_clean "$dir"
 	blockdev --flushbufs /dev/md0
-	is "lone blocks then" "$(lone count /dev/md0 8192)" 64
+	is "lone blocks then" "$(lone count /dev/md0 8192) $(lone count /dev/md0 $((middle + 8192)))" "64 64"
 	is "the stripes are in their place" "$whole" \
 		"$(dd if=/dev/md0 bs=4k count=$((2 * size / 4096)) skip=$((at + 8192)) iflag=direct,skip_bytes status=none | md5sum)"
 	ok "the set ends" stop_all
