@@ -11,7 +11,7 @@ top=$(cd "$here/../.." && pwd)
 out=${CONTROLLER_OUT:-$TMPDIR/controller}
 mkdir -p "$out"
 start=$SECONDS
-"$VM" run --driver "${VM_DRIVER:-rust}" --icount --cpus 1 --mem 2G --timeout 380 --out "$out" --with "$here/lib.sh" \
+"$VM" run --driver "${VM_DRIVER:-rust}" --icount --cpus 1 --mem 2G --timeout $((380 * ${VM_PATIENCE:-1})) --out "$out" --with "$here/lib.sh" \
 	"$here/lib_controller.sh" guest pi adaptive -- guest_latency pi latency >"$out/guest.log" 2>&1
 status=$?
 sed -n 's/^\(not ok\|ok\|#\) /# guest: &/p' "$out/guest.log"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# What the tests that run on the host share: one guest after the other with the same disks. Needs $VM and $TMPDIR.
+# What the tests that run on the host share: one guest after the other with the same disks. Needs $VM and $TMPDIR; $VM_PATIENCE is how much
+# longer than on the stock kernel a guest may take.
 set -u
 here=$(dirname "${BASH_SOURCE[0]}")
 disks=()
@@ -42,7 +43,7 @@ guest() {
 	shift
 	# $VM_OPTIONS: of scripts/faults.
 	# shellcheck disable=SC2086
-	"$VM" run --driver "$driver" ${VM_OPTIONS:-} --timeout "${limit:-240}" --out "$TMPDIR/out" --with "$here/lib.sh" \
+	"$VM" run --driver "$driver" ${VM_OPTIONS:-} --timeout $((${limit:-240} * ${VM_PATIENCE:-1})) --out "$TMPDIR/out" --with "$here/lib.sh" \
 		--with "$here/lib_crash_writer.py" "${disks[@]}" "$@"
 }
 

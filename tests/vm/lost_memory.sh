@@ -51,4 +51,4 @@ LAB_KDIR=$lab/kernel/debug/kdir "$(dirname "$VM")/lab" in-tree make -s -C /kdir 
 	exit 1
 }
 # The splat is what this is about.
-"$VM" run --allow-splat --with "$here/lib.sh" --with "$dir/lose.ko" --timeout 200 "$dir/guest.sh"
+"$VM" run --allow-splat --with "$here/lib.sh" --with "$dir/lose.ko" --timeout $((200 * ${VM_PATIENCE:-1})) "$dir/guest.sh"
