@@ -18,7 +18,8 @@ use bcache_core::{
     alloc::sort::heapsort,
     journal::replay::{
         self,
-        SeqSpan, //
+        SeqSpan,
+        Unfit, //
     },
     key::Key,
     ondisk::jset::Jset, //
@@ -68,9 +69,11 @@ pub(crate) struct Replay {
     pub(super) keys: EntryKeys,
     /// As they were found.
     pub(super) entries: KVVec<Entry>,
-    /// `(seq, index into entries)` of those needed, ascending, each number once.
+    /// `(seq, index into entries)` of those needed, ascending.
     order: KVVec<(u64, usize)>,
     pub(crate) newest: Option<Newest>,
+    /// What is wrong with the buckets that hold them.
+    unfit: Option<Unfit>,
 }
 
 impl Replay {
@@ -81,6 +84,7 @@ impl Replay {
             entries: KVVec::new(),
             order: KVVec::new(),
             newest: None,
+            unfit: None,
         }
     }
 
@@ -95,10 +99,14 @@ impl Replay {
             }
         }
         heapsort(&mut self.order);
-        let mut before = None;
-        self.order
-            .retain(|(seq, _)| before.replace(*seq) != Some(*seq));
         Ok(())
+    }
+
+    /// Notes whether the first entries of the buckets, ascending, can be those of one journal.
+    pub(super) fn check_buckets(&mut self, firsts: impl IntoIterator<Item = u64>) {
+        if let Some(newest) = &self.newest {
+            self.unfit = replay::check_buckets(firsts, newest.last_seq).err();
+        }
     }
 
     /// The entries in order.
@@ -111,7 +119,7 @@ impl Replay {
         self.keys.get(&entry.keys)
     }
 
-    /// Whether no entry between the oldest needed and the newest is missing.
+    /// Whether no entry between the oldest needed and the newest is missing, and none is there twice.
     ///
     /// # Errors
     ///
@@ -121,9 +129,10 @@ impl Replay {
         for entry in self.iter() {
             spans.push(entry.span, GFP_KERNEL)?;
         }
-        replay::check(&spans).map(drop).map_err(|missing| {
-            pr_err!("{}\n", Shown(missing));
-            EIO
+        let unfit = self.unfit.or_else(|| replay::check(&spans).err());
+        unfit.map_or(Ok(()), |unfit| {
+            pr_err!("{}\n", Shown(unfit));
+            Err(EIO)
         })
     }
 }

@@ -93,6 +93,8 @@ impl CacheSet {
             }
         }
         scan.found.finish()?;
+        scan.found
+            .check_buckets(order.iter().map(|(first, _)| *first));
         self.journal.scan_done();
         Ok(scan.found)
     }

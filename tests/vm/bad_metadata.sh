@@ -14,7 +14,7 @@ put 0 "$(sysdir "$back")/writeback_running"
 put writeback "$(sysdir "$back")/cache_mode"
 put 0 "$(sysdir "$back")/sequential_cutoff"
 no_congestion "$(sysdir "$back")"
-ok "dirty data" fio --name=dirty --filename="$bcache" --rw=randwrite --bs=4k --size=48M --io_size=5M --randseed=1 \
+ok "dirty data" fio --name=dirty --filename="$bcache" --rw=randwrite --bs=512 --size=48M --io_size=2M --randseed=1 \
 	--direct=1 --ioengine=libaio --iodepth=16 --output-format=terse
 is "state" "$(state "$back")" dirty
 ok "stop" stop_all

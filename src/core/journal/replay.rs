@@ -47,26 +47,40 @@ pub fn admit(list: &[SeqSpan], new: SeqSpan) -> Admit {
     }
 }
 
-/// The journal is not contiguous. Prints as in C.
+/// Why entries cannot be replayed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Missing {
-    /// First missing entry.
-    pub from: u64,
-    /// Last missing entry.
-    pub to: u64,
-    /// First entry that would be replayed.
-    pub start: u64,
-    /// Last one.
-    pub end: u64,
+pub enum Unfit {
+    /// The journal is not contiguous. Prints as in C.
+    Missing {
+        /// First missing entry.
+        from: u64,
+        /// Last missing entry.
+        to: u64,
+        /// First entry that would be replayed.
+        start: u64,
+        /// Last one.
+        end: u64,
+    },
+    /// Two entries have this number. Nobody writes that: which of the buckets is the newest, and with it which of them may be
+    /// overwritten while others are replayed, cannot be told. (C takes one of the two, as a set could once have several
+    /// caches, each with a journal.)
+    Twice(u64),
 }
 
-impl fmt::Display for Missing {
+impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "journal entries {}-{} missing! (replaying {}-{})",
-            self.from, self.to, self.start, self.end
-        )
+        match self {
+            Self::Missing {
+                from,
+                to,
+                start,
+                end,
+            } => write!(
+                f,
+                "journal entries {from}-{to} missing! (replaying {start}-{end})"
+            ),
+            Self::Twice(seq) => write!(f, "journal entry {seq} is there twice"),
+        }
     }
 }
 
@@ -75,16 +89,19 @@ impl fmt::Display for Missing {
 ///
 /// # Errors
 ///
-/// The first gap. The list is not to be replayed then (C: EIO).
-pub fn check(list: &[SeqSpan]) -> Result<usize, Missing> {
+/// The first gap, or the first number that is there twice. The list is not to be replayed then (C: EIO).
+pub fn check(list: &[SeqSpan]) -> Result<usize, Unfit> {
     let Some(last) = list.last() else {
         return Ok(0);
     };
     let (start, end) = (last.last_seq, last.seq);
     let mut expected = start;
     for e in list {
+        if e.seq.wrapping_add(1) == expected && expected != start {
+            return Err(Unfit::Twice(e.seq));
+        }
         if e.seq != expected {
-            return Err(Missing {
+            return Err(Unfit::Missing {
                 from: expected,
                 to: e.seq.wrapping_sub(1),
                 start,
@@ -94,6 +111,21 @@ pub fn check(list: &[SeqSpan]) -> Result<usize, Missing> {
         expected = expected.wrapping_add(1);
     }
     Ok(list.len())
+}
+
+/// Checks that the first entries of the journal's buckets, ascending, have a number each, from `last_seq` on.
+///
+/// # Errors
+///
+/// See [`Unfit::Twice`].
+pub fn check_buckets(firsts: impl IntoIterator<Item = u64>, last_seq: u64) -> Result<(), Unfit> {
+    let mut before = None;
+    for seq in firsts {
+        if before.replace(seq) == Some(seq) && seq >= last_seq {
+            return Err(Unfit::Twice(seq));
+        }
+    }
+    Ok(())
 }
 
 /// The journal bucket to look at in step `i` of `n`: an order that meets the used part of the ring
@@ -157,6 +189,12 @@ mod tests {
             err.to_string(),
             "journal entries 7-8 missing! (replaying 6-9)"
         );
+        let err = check(&[span(7, 6), span(7, 6), span(8, 7)]).unwrap_err();
+        assert_eq!(err.to_string(), "journal entry 7 is there twice");
+        assert_eq!(check(&[span(8, 8), span(8, 8)]), Err(Unfit::Twice(8)));
+        assert_eq!(check_buckets([3, 3, 5, 8], 5), Ok(()));
+        assert_eq!(check_buckets([3, 3, 5, 8], 3), Err(Unfit::Twice(3)));
+        assert_eq!(check_buckets([], 0), Ok(()));
         // A last entry that needs later ones than itself.
         assert!(check(&[span(9, 12)]).is_err());
     }
