@@ -13,7 +13,7 @@ put 0 "$dir/sequential_cutoff"
 for mode in writethrough writeback writearound none; do
 	ok "$mode can be chosen" put "$mode" "$dir/cache_mode"
 	fio_verify "$mode: random, 4 KiB to 128 KiB, depth 32" "$bdev" --rw=randwrite \
-		--bsrange=4k-128k --iodepth=32 --size=128M --io_size=128M --verify_backlog=512
+		--bsrange=4k-128k --iodepth=32 --size=128M --io_size=128M
 	fio_verify "$mode: reads and writes mixed" "$bdev" --rw=randrw --bs=4k --iodepth=16 \
 		--offset=128M --size=64M --io_size=24M
 done

@@ -50,10 +50,11 @@ tune() {
 	dir=$(sysdir "$1")
 	put writeback "$dir/cache_mode" && put 0 "$dir/sequential_cutoff" && put 40 "$dir/writeback_percent" && no_congestion "$dir"
 }
-# The same numbers each time, different ones for each device.
+# Numbers that no other device has, and the same one at no other time: fio looks at them only if it is told so.
 area() {
 	fio --name=area --filename="$(bcache_of "$1")" --allow_file_create=0 --direct=1 --ioengine=libaio --rw=randwrite --bs=16k \
-		--iodepth=4 --size=2M --verify=crc32c --verify_fatal=1 --randseed="$((0x$(md5sum <<<"${1##*/}" | head -c 7)))" --output-format=terse "${@:2}"
+		--iodepth=4 --size=2M --verify=crc32c --verify_fatal=1 --verify_header_seed=1 \
+		--randseed="$((0x$(md5sum <<<"${1##*/} $phase" | head -c 7)))" --output-format=terse "${@:2}"
 }
 write_area() {
 	area "$1" --do_verify=0
@@ -64,6 +65,9 @@ verify_area() {
 load() {
 	fio --name=load --filename="$(bcache_of "$1")" --allow_file_create=0 --direct=1 --ioengine=libaio --rw=randrw --bs=4k-32k \
 		--iodepth=4 --offset=8M --size=16M --time_based --runtime=4 --output-format=terse
+}
+flush() {
+	sync "$(bcache_of "$1")"
 }
 is_dirty() {
 	[ "$(state "$1")" = dirty ] && [ "$(dirty_bytes "$1")" -gt 0 ]
@@ -97,6 +101,7 @@ gone_within() {
 }
 # begin NAME: eight devices with dirty data, and load on them
 begin() {
+	phase=$1
 	ok "$1: all attached" each attach
 	ok "$1: tuned" each tune
 	ok "$1: data written" each write_area
@@ -107,7 +112,7 @@ begin() {
 }
 # again NAME: all are registered and attached again, with their data
 again() {
-	wait "$loads"
+	wait "$loads" 2>/dev/null
 	ok "$1: registered again" each known
 	ok "$1: all attached again" each attach
 	ok "$1: the data" each verify_area
@@ -131,6 +136,8 @@ part eight "by the stop of the set"
 begin "unregister"
 put 1 "$SYSFS/$uuid/unregister"
 gone_within 60 "unregister: all devices are detached" none attached
+wait "$loads"
+result $? "unregister: nobody's I/O failed"
 gone_within 30 "unregister: the set is gone" no_set
 register "$cache"
 again "unregister"
@@ -145,10 +152,12 @@ part eight "each by a detach and a stop"
 
 begin "failure"
 wait "$loads"
+result $? "failure: nobody's I/O failed before it"
+ok "failure: what was acknowledged is on the cache" each flush
 dmsetup suspend --noflush fragile
 dmsetup load fragile --table "0 $sectors error"
 dmsetup resume fragile
-each write_area >/dev/null
+phase=later each write_area >/dev/null
 gone_within 40 "failure: the set is gone" no_set
 gone_within 40 "failure: all devices, being dirty, are gone" none has_dir
 dmsetup suspend fragile
@@ -156,6 +165,7 @@ dmsetup load fragile --table "0 $sectors linear $(disk cache) 0"
 dmsetup resume fragile
 ok "failure: the set can be had again" register "$cache" "${backs[@]}"
 ok "failure: all attached" each attached
+ok "failure: the data" each verify_area
 part eight "by a set that fails"
 waits_for_disk() {
 	[ "$(dmesg | grep -c "bcache: ${held##*/}: waiting for the disk to be closed for more than 60 seconds")" = 1 ]
