@@ -62,8 +62,9 @@ rescuers() {
 }
 wanted=$(rescuers)
 put 1 "$dir/io_disable"
-put 0 /sys/devices/system/cpu/cpu1/online
-fails "attach in a hurry" chrt -f 50 sh -c "echo $uuid >$dir/attach"
+at_least "workqueues of the set" "$wanted" 1
+ok "one processor" put 0 /sys/devices/system/cpu/cpu1/online
+is "attach in a hurry" "$(LC_ALL=C chrt -f 50 bash -c "echo $uuid >$dir/attach" 2>&1 | sed 's/.*: //')" "Input/output error"
 put 1 /sys/devices/system/cpu/cpu1/online
 put 0 "$dir/io_disable"
 as_before "attach in a hurry"

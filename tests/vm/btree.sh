@@ -25,16 +25,17 @@ sleep 2
 show "after gc"
 fio_verify "small writes over large ones" "$dev" --rw=randwrite --bsrange=512-64k --blockalign=512 --size=64M --offset=96M --io_size=40M --iodepth=8 --randseed=8
 show written
+sum() {
+	dd if="$1" bs=1M iflag=direct status=none | md5sum
+}
+before=$(sum "$dev")
 put 1 "$internal/gc_always_rewrite"
 put 1 "$internal/copy_gc_enabled"
 put 1 "$internal/trigger_gc"
 sleep 2
 show "after rewrite"
 put 0 "$internal/gc_always_rewrite"
-sum() {
-	dd if="$1" bs=1M iflag=direct status=none | md5sum
-}
-before=$(sum "$dev")
+is "content after gc" "$(sum "$dev")" "$before"
 put 1000 "$internal/prune_cache"
 put 1000 "$internal/prune_cache"
 show pruned

@@ -34,6 +34,8 @@ sleep 4
 a=$(dirty_bytes "$back")
 sleep 5
 b=$(dirty_bytes "$back")
+is "the rate is the minimum still" "$(sed -n 's/^rate:[[:space:]]*//p' "$dir/writeback_rate_debug")" 2.0M/sec
+at_least "dirty bytes still" "$b" 1
 note "drained $(((a - b) / 5)) bytes per second at a rate of 4096 sectors per second"
 at_most "not faster than twice the rate" $(((a - b) / 5)) 4300000
 at_least "not slower than half the rate" $(((a - b) / 5)) 1000000

@@ -5,6 +5,7 @@
 # case: dies_in_unregister | - | the cache fails while the set is unregistered, with dirty data; the disk stays open
 # case: dies_in_detach | - | the cache fails while a device with dirty data is detached; the disk stays open
 # case: over_dirty | - | a write past the cache over dirty data that was made durable: a power cut now?
+# case: clean_read | - | reads of clean data that the cache fails to read
 # case: dirty_tail | - | a read of many pieces, of which the cache fails to read a clean one, and the last is dirty
 # A cache device that fails, or seems to, at a bad moment; and what must be durable before the cache forgets.
 . "$(dirname "$0")/lib_fault.sh"
@@ -144,9 +145,28 @@ block() {
 	head -c 4096 /dev/zero | tr '\0' "$1" | dd of="$bdev" bs=4k seek="$2" oflag=direct,sync iflag=fullblock conv=notrunc status=none
 }
 
+case_clean_read() {
+	local errors
+	a_fragile_pair
+	put 1000000 "$SYSFS/$uuid/io_error_limit"
+	put writethrough "$dir/cache_mode"
+	fill_with o
+	errors=$(cat "$SYSFS/$uuid/cache0/io_errors")
+	ok "the cache cannot be read" dm_table upper "0 $size flakey $cache 0 0 60 1 error_reads"
+	for bs in 4 260; do
+		is "blocks of $bs KiB that are not what was written" \
+			"$(dd if="$bdev" bs=${bs}k count=$((KIB / bs)) iflag=direct status=none | tr -d o | wc -c)" 0
+		is "bytes of them" "$(dd if="$bdev" bs=${bs}k count=$((KIB / bs)) iflag=direct status=none | wc -c)" $((KIB / bs * bs * 1024))
+	done
+	errors=$(($(cat "$SYSFS/$uuid/cache0/io_errors") - errors))
+	at_least "reads that the cache failed" $errors 1
+	saw "all is read from the disk"
+	no_fragile_pair
+}
+
 # The cached blocks are those with an even number; odd ones are not cached, the last is dirty.
 case_dirty_tail() {
-	local n bytes
+	local n bytes errors
 	a_fragile_pair
 	put 1000000 "$SYSFS/$uuid/io_error_limit"
 	put none "$dir/cache_mode"
@@ -159,9 +179,11 @@ case_dirty_tail() {
 	put 0 "$dir/writeback_running"
 	block n 64
 	is "the new block" "$(dd if="$bdev" bs=4k skip=64 count=1 iflag=direct status=none | tr -d n | wc -c)" 0
+	errors=$(cat "$SYSFS/$uuid/cache0/io_errors")
 	ok "the cache cannot be read" dm_table upper "0 $size flakey $cache 0 0 60 1 error_reads"
 	bytes=$(dd if="$bdev" bs=260k count=1 iflag=direct status=none 2>/dev/null | tail -c 4096 | head -c 1)
 	ok "the cache can be read again" dm_table upper "0 $size linear $cache 0"
+	at_least "reads that the cache failed" $(($(cat "$SYSFS/$uuid/cache0/io_errors") - errors)) 1
 	is "old data is read" "$([ "$bytes" = o ] && echo yes || echo no)" no
 	saw "$([ -z "$bytes" ] && echo "an error" || echo "the last block is $([ "$bytes" = n ] && echo new || echo old)")"
 	is "the new block, read again" "$(dd if="$bdev" bs=4k skip=64 count=1 iflag=direct status=none | tr -d n | wc -c)" 0

@@ -4,6 +4,7 @@
 # case: writethrough | - | power cut of the backing disk after fsync, writethrough
 # case: dsync | - | the same after a write with O_DSYNC
 # case: around | - | the same after fsync, writearound, data past the cache
+# case: preflush | - | the same after an fsync in a file system, writeback, data past the cache
 # case: no_cache | - | the same after fsync, no set attached
 # case: written_back | - | power cut of the backing disk after writeback, device clean
 # case: not_needed | - | 20 x write and fsync in writeback: flushes sent to the backing disk
@@ -82,8 +83,12 @@ case_writethrough() {
 }
 
 case_dsync() {
+	local before
 	a_disk writethrough
+	before=$(cat $state/fuas)
 	fill "$bdev" c 4 dsync
+	# Whoever wrote it sends a flush, too, which alone would do for the blocks.
+	at_least "writes that were durable when they ended" $(($(cat $state/fuas) - before)) 4
 	survives c 4
 	end_disk
 }
@@ -93,6 +98,29 @@ case_around() {
 	fill "$bdev" d 4
 	ok "fsync" sync "$bdev"
 	survives d 4
+	end_disk
+}
+
+# letters_on_disk LETTER: MiB of it on the backing disk, wherever
+letters_on_disk() {
+	dd if=$back bs=1M iflag=direct status=none | tr -cd "$1" | wc -c | awk '{ print int($1 / 1048576) }'
+}
+
+case_preflush() {
+	local passed kept
+	a_disk writeback
+	set_to writeback_running=0 sequential_cutoff=65536
+	ok "a file system" mkfs.ext4 -qF -E lazy_itable_init=0,lazy_journal_init=0 "$bdev"
+	mkdir -p /mnt/x
+	ok "mount" mount "$bdev" /mnt/x
+	head -c 8M /dev/zero | tr '\0' i | dd of=/mnt/x/file bs=1M iflag=fullblock conv=fsync status=none
+	passed=$(letters_on_disk i)
+	at_least "MiB that went past the cache" "$passed" 4
+	ok "the power fails" cut
+	kept=$(letters_on_disk i)
+	is "MiB that are there still" "$kept" "$passed"
+	saw "$kept of $passed MiB are there"
+	umount /mnt/x
 	end_disk
 }
 

@@ -4,6 +4,7 @@
 # case: busy_attach | H13, B5 | the rate's update while a device is being attached (partitions are looked for on a disk that takes long to read)
 # case: lock_taken | B5 | the rate's update while the writeback lock is taken: a scan waits for a write that the cache keeps waiting
 # case: others_keys | B13 | dirty sectors of two devices, counted when both are attached again; what is left when all is written back
+# case: neighbours_keys | B28 | two devices with dirty data in the same places: one is written back, the other is not to be
 # Attach of C holds the writeback lock; the update of the rate, due once a second here, gives up some times and then waits for
 # it in a worker that others share.
 . "$(dirname "$0")/lib_fault.sh"
@@ -50,6 +51,8 @@ case_busy_attach() {
 	ok "reads take long" slow_reads 28000
 	echo "$cache" >$SYSFS/register &
 	register=$!
+	# An idle device does not look at the lock. (A store to a file of C's set would wait for the attach.)
+	[ "$DRIVER" = c ] || ok "an idle device counts as busy" within 3 put 0 "$SYSFS/$uuid/internal/idle_max_writeback_rate"
 	while sleep 0.5; do
 		! attached "$busy" || dd if=/dev/zero of="$(bcache_of "$busy")" bs=4k count=1 oflag=direct status=none
 	done &
@@ -91,6 +94,11 @@ writes_under_way() {
 	read -r _ writes <"/sys/class/block/$(basename "$bdev")/inflight" && [ "$writes" -gt 0 ]
 }
 
+# scan_waits: the writeback thread waits for exclusive use of the lock; for work, or for I/O, it waits otherwise
+scan_waits() {
+	grep -q '^State:.D' "/proc/$(pgrep -o '^bcache_writebac')/status"
+}
+
 case_lock_taken() {
 	local size slow writer before seen=0
 	size=$(blockdev --getsz "$cache")
@@ -107,7 +115,7 @@ case_lock_taken() {
 	ok "a write is under way" within 5 writes_under_way
 	# The scan waits for that write, and keeps others from the lock.
 	set_to writeback_running=1
-	sleep 1
+	ok "the scan waits for it" within 5 scan_waits
 	before=$(runs)
 	for _ in 1 2 3 4 5 6; do
 		sleep 1
@@ -118,9 +126,52 @@ case_lock_taken() {
 	[ "$DRIVER" = c ] || at_least "updates meanwhile" $(($(runs) - before)) 4
 	dmsetup resume --noudevsync still
 	udevadm control --start-exec-queue
-	ok "the write ends" wait $writer
+	wait $writer
+	result $? "the write ends"
 	stop_all
 	dmsetup remove still
+}
+
+# letters DEV LETTER: 64 KiB of this letter, and again 16 MiB further on
+letters() {
+	local at
+	for at in 0 256; do
+		head -c 65536 /dev/zero | tr '\0' "$2" | dd of="$1" bs=64k seek=$at oflag=direct iflag=fullblock status=none
+	done
+}
+
+# not_letter DEV LETTER SKIP: bytes there that are another one; SKIP units of 8 KiB come before the data
+not_letter() {
+	local at
+	for at in 0 2048; do
+		dd if="$1" bs=8k skip=$(($3 + at)) count=8 iflag=direct status=none
+	done | tr -d "$2" | wc -c
+}
+
+case_neighbours_keys() {
+	local dir2 bdev2 before
+	a_pair "$cache" "$back" --bucket 65536
+	format_backing "$busy"
+	register "$busy"
+	dir2=$(sysdir "$busy")
+	# The next one in the index.
+	ok "another device" put "$uuid" "$dir2/attach"
+	bdev2=$(bcache_of "$busy")
+	put writeback "$dir2/cache_mode"
+	put 0 "$dir2/sequential_cutoff"
+	put 0 "$dir2/writeback_running"
+	set_to writeback_running=0
+	letters "$bdev" a
+	letters "$bdev2" b
+	before=$(cat "$dir2/dirty_data")
+	is "dirty data" "$(cat "$dir/dirty_data") $before" "128.0k 128.0k"
+	set_to writeback_percent=0 writeback_delay=0 writeback_running=1
+	ok "the one is clean" within 20 is_clean "$dir"
+	is "dirty data of the other" "$(cat "$dir2/dirty_data")" "$before"
+	is "what its disk has of that" "$(not_letter "$busy" b 1)" 131072
+	is "what the disk of the first has of other data" "$(not_letter "$back" a 1)" 0
+	is "what is read from the other" "$(not_letter "$bdev2" b 0)" 0
+	saw "the other's data is where it was"
 }
 
 case_others_keys() {

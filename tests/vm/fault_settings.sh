@@ -29,6 +29,7 @@ after_a_scan() {
 case_delay_wraps() {
 	local start=$EPOCHREALTIME
 	after_a_scan 17179870
+	is "dirty data" "$(cat "$dir/dirty_data")" 64.0k
 	start=$EPOCHREALTIME
 	fails "a scan in 4 s" within 4 nothing_dirty
 	if nothing_dirty; then

@@ -3,7 +3,7 @@
 # vm: --disk cache=64M --disk odd=130M,opt_io_size=196608 --disk big=8T,opt_io_size=4096 --disk r0=1T --disk r1=1T --disk r2=1T --disk r3=1T --timeout 240
 # case: odd_stripes | H14, B15 | stripes of 3 x 64 KiB: 32 KiB dirty at the end of the device
 # case: small_stripes | B14 | 8 TiB with an `io_opt` of 4 KiB
-# case: raid | H14, B15 | RAID 5 of 3 TiB, stripes of 22 x 3 x 64 KiB: two that are dirty all over, behind 2 TiB, and 128 lone blocks in front
+# case: raid | H14, B15 | RAID 5 of 3 TiB, stripes of 22 x 3 x 64 KiB: one that is dirty all over, behind 2 TiB, and 128 lone blocks in front
 # Stripes of any size, on devices of any size.
 . "$(dirname "$0")/lib_fault.sh"
 cache=$(disk cache)
@@ -51,6 +51,8 @@ case_raid() {
 	# At random, so that there are more keys than the thread takes at a time: those it writes by their place.
 	fio --name=whole --filename="$bdev" --offset=$at --size=$((2 * size)) --bs=4k --rw=randwrite --direct=1 --ioengine=libaio \
 		--iodepth=8 --randseed=3 --output-format=terse >/dev/null
+	# Across the border between the two, and not of a stripe each: the superblock in front moves the one against the other.
+	dd if=/dev/urandom of="$bdev" bs=64k count=1 seek=$((at + size - 8192 - 32768)) oflag=direct,seek_bytes status=none
 	whole=$(dd if="$bdev" bs=4k count=$((2 * size / 4096)) skip=$at iflag=direct,skip_bytes status=none | md5sum)
 	# In front of both the place of the stripes and the one that 32 bits make of it, and between the two.
 	lone write "$bdev" 0

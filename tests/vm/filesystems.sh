@@ -10,6 +10,7 @@ ok "a device attached to a set" test -b "$bdev"
 dir=$(sysdir "$back")
 put writeback "$dir/cache_mode"
 put 0 "$dir/sequential_cutoff"
+no_congestion "$dir"
 
 for fs in ext4 xfs; do
 	case $fs in
@@ -29,6 +30,7 @@ for fs in ext4 xfs; do
 	ok "checksums on $fs" sh -c "cd /mnt/$fs && sha256sum --quiet -c /tmp/$fs.sums"
 	ok "trim on $fs" fstrim /mnt/$fs
 	ok "unmount $fs for the restart" umount /mnt/$fs
+	at_least "dirty bytes" "$(dirty_bytes "$back")" 1
 	ok "stop with dirty data" stop_all
 	ok "register both" register "$cache" "$back"
 	ok "the disk is back" within 10 test -b "$bdev"

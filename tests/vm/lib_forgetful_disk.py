@@ -5,7 +5,8 @@
   lib_forgetful_disk.py DEVICE MIB FOLDER
 
 It goes to the background once the device is there. FOLDER/pid is its process; SIGUSR1 cuts the power for a moment, after which
-FOLDER/cuts says how often that was; FOLDER/flushes says how many flushes have come.
+FOLDER/cuts says how often that was; FOLDER/flushes says how many flushes have come, FOLDER/fuas how many writes that are durable
+when they end.
 """
 import os
 import signal
@@ -21,6 +22,7 @@ class Disk:
         self.seen = bytearray(size)
         self.cached = []
         self.flushes = 0
+        self.fuas = 0
         self.cuts = 0
 
     def say(self, name, number):
@@ -32,6 +34,8 @@ class Disk:
         self.seen[offset : offset + len(data)] = data
         if durable:
             self.durable[offset : offset + len(data)] = data
+            self.fuas += 1
+            self.say("fuas", self.fuas)
         else:
             self.cached.append((offset, len(data)))
 
@@ -53,6 +57,7 @@ class Disk:
 def serve(disk, wire):
     signal.signal(signal.SIGUSR1, disk.cut)
     disk.say("flushes", 0)
+    disk.say("fuas", 0)
     disk.say("pid", os.getpid())
     while wire.fill():
         for flags, handle, offset, length, data in wire.requests():

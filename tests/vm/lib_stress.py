@@ -137,4 +137,4 @@ while not os.path.exists(settled):
 disk = opened()
 complete = disk is not None and whole(disk)
 print(f"{backing}:", ", ".join(f"{n} {what}" for what, n in count.items()), "" if complete else "- not read to the end")
-sys.exit(not complete or count["bad"] > 0)
+sys.exit(not complete or count["bad"] > 0 or not count["writes"])

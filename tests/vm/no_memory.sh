@@ -54,7 +54,7 @@ after_ok() {
 	within 20 none_left
 }
 after_error() {
-	none_left || after_ok
+	within 20 none_left
 }
 [ $# -gt 0 ] || sweep "registration of a backing device" 3000 "$back" $SYSFS/register
 after_ok() {
@@ -83,6 +83,24 @@ if [ $# -gt 0 ]; then
 	done_testing
 fi
 
+# A device that comes to its set while that is there: it goes on without one if it cannot be attached, and can be later.
+stopped() {
+	put 1 "$dir/stop"
+	within 20 test ! -e "$dir"
+}
+after_ok() {
+	attached "$back" || put "$uuid" "$dir/attach" || return
+	stopped
+}
+after_error() {
+	within 20 test ! -e "$dir"
+}
+all=100
+ok "the device is stopped" stopped
+sweep "registration of a device whose set is there" 4000 "$back" $SYSFS/register
+ok "registered when there is memory" register "$back"
+ok "it is attached" attached "$back"
+
 dev=$(bcache_of "$back")
 put writeback "$dir/cache_mode"
 put 0 "$dir/sequential_cutoff"
@@ -91,12 +109,13 @@ for f in failslab fail_page_alloc; do
 	echo Y >/sys/kernel/debug/$f/ignore-gfp-wait
 done
 echo 30 >$fail/probability
-echo -1 >$fail/times
+echo 1000000 >$fail/times
 fio_verify "writes while a third of the allocations fail" "$dev" --rw=randwrite --bsrange=4k-64k --size=96M --io_size=24M --iodepth=16 --randseed=3
 put 1 "$SYSFS/$uuid/internal/trigger_gc"
 fio_verify "and reads of what is not cached" "$dev" --rw=randrw --bs=16k --size=96M --io_size=8M --iodepth=16 --randseed=4
 put 0 "$dir/writeback_percent"
 ok "all is written back" within 100 grep -q clean "$dir/state"
+at_most "failures that are left of 1000000" "$(cat $fail/times)" 999000
 echo 0 >$fail/probability
 ok "all stop" stop_all
 ok "the module unloads" unload

@@ -15,7 +15,9 @@ ok "write a sample" dd if=/tmp/sample of=/dev/bcache0 bs=64k seek=100 oflag=dire
 ok "it lies 8 KiB further on the backing device" cmp -n 262144 /tmp/sample <(
 	dd if="$back" bs=8192 skip=$((800 + 1)) count=32 iflag=direct status=none)
 ok "flush and FUA" fio --name=f --filename=/dev/bcache0 --rw=randwrite --bs=4k --size=1M --fsync=4 --sync=1 --direct=1
+before=$(awk '{ print $14 }' "/sys/block/$(basename "$back")/stat")
 ok "discard" blkdiscard -o 1048576 -l 1048576 /dev/bcache0
+is "sectors that the backing device discards" $(($(awk '{ print $14 }' "/sys/block/$(basename "$back")/stat") - before)) 2048
 before=$(awk '{ print $7 }' /sys/block/bcache0/stat)
 dd if=/dev/zero of=/dev/bcache0 bs=64k count=16 oflag=direct status=none
 is "statistics count what passes" "$(($(awk '{ print $7 }' /sys/block/bcache0/stat) - before))" 2048

@@ -23,7 +23,7 @@ reboot_step() {
 	guest "$driver" "$here/lib_interchange.sh" "$@" >"$log" 2>&1 || rc=$?
 	console=$(sed -n 's/.*console log: //p' "$log")
 	# 98: the guest ended before its job did.
-	if [ "$rc" = 98 ] && ! grep -q '^not ok' "$log" && grep -qF "$said" "$console"; then
+	if [ "$rc" = 98 ] && ! grep -q '^not ok' "$log" && no_splat "$log" && grep -qF "$said" "$console"; then
 		rc=0
 	else
 		grep -a bcache "$console" | tail -n 20 >>"$log"

@@ -23,11 +23,12 @@ is "state" "$(state "$back")" "no cache"
 is "running" "$(cat "$(sysdir "$back")/running")" 1
 is "registered twice" "$(errno_of "$back" $SYSFS/register)" EBUSY
 is "registered twice, quietly" "$(errno_of "$back" $SYSFS/register_quiet)" OK
-fails "the backing device is claimed" mount "$back" /mnt
+fails "the backing device is claimed" can_claim "$back"
 is "the disk sits on the backing device" "$(ls /sys/block/bcache0/slaves)" "$(basename "$back")"
 
 format_cache "$cache" --bucket 65536
 ok "a cache device" register "$cache"
+fails "it is claimed" can_claim "$cache"
 uuid=$(set_uuid "$cache")
 ok "its set appears" test -d "$SYSFS/$uuid"
 is "the cache registered twice" "$(errno_of "$cache" $SYSFS/register)" EBUSY

@@ -132,7 +132,7 @@ for what in "${actors[@]}"; do
 	at_least "$what went through" "$(cat "/tmp/did.$what" 2>/dev/null || echo 0)" 1
 done
 said() {
-	dmesg | grep -c "bcache: $1"
+	dmesg | grep -cE "bcache: ([a-z_]+\(\) )?$1"
 }
 did="attached $(said 'Caching .* as'), detached $(said 'Caching disabled'), devices stopped $(said 'bcache[0-9]* stopped'), sets ended $(said 'Cache set .* unregistered')"
 
