@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # One boot of the benchmark's guest: QEMU counts what it does, or (without a plugin) only keeps its time.
-#   bench-boot.sh GUEST-FOLDER INITRD OUT SEED [PLUGIN]
+#   bench-boot.sh GUEST-FOLDER INITRD OUT SEED [PLUGIN]      with $COUNTS set: the guest's own counts are said, too
 # OUT gets said (what the guest has to tell), console.log, qemu.log and counts. Fails if the guest did not get to its end.
 set -eu
 . "$(dirname "$0")/common.sh"
@@ -13,6 +13,8 @@ cmdline="console=ttyS0 loglevel=5 panic=-1 oops=panic nokaslr mitigations=off no
 cmdline+=" initcall_blacklist=load_system_certificate_list,init_encrypted,crypto_kdf108_init cryptomgr.notests"
 # Statistics about memory that the kernel gathers now and then have no part in any row (see also vm.stat_interval in guest.sh).
 cmdline+=" damon_stat.enabled=0"
+# What the kernel does not know becomes a variable of process 1.
+cmdline+=${COUNTS:+ COUNTS=1}
 start=$SECONDS
 timeout -s KILL "${BENCH_TIMEOUT:-900}" setpriv --pdeathsig KILL "$LAB_KIT/qemu.sh" \
 	-M q35 -nodefaults -no-user-config -display none -no-reboot -smp 1 -m 2G -cpu Westmere,+rdrand \

@@ -11,6 +11,8 @@ mount -t tmpfs shm /dev/shm 2>/dev/null || { mkdir -p /dev/shm && mount -t tmpfs
 mkdir -p /tmp
 cd /tmp || exit
 . /bench/config # REQUESTS ROWS TURNS SYMBOLS
+# Whether the device counts what the rows are named after: asked for in a boot of its own.
+COUNTS=${COUNTS:-}
 enable -f /bin/mark.so mark
 . /bench/lib.sh
 . /bench/sets.sh

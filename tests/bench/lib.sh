@@ -103,15 +103,16 @@ settle() {
 	sleep 2
 }
 
-# counts: sets COUNTS to the device's hits, misses, the same past the cache, and its dirty data. C adds up what it counts each 14 s.
+# counts: sets SEEN to the device's hits, misses, the same past the cache, and its dirty data. C adds up what it counts each 14 s:
+# the wait for that, and what C does in it, has no place where instructions are compared.
 counts() {
 	local name n
-	COUNTS=()
-	[ -d $BDEV/stats_total ] || return 0
+	SEEN=()
+	[ -n "$COUNTS" ] && [ -d $BDEV/stats_total ] || return 0
 	pause 15
 	for name in stats_total/cache_{hits,misses,bypass_hits,bypass_misses} dirty_data; do
 		read -r n <"$BDEV/$name"
-		COUNTS+=("$n")
+		SEEN+=("$n")
 	done
 }
 
@@ -119,11 +120,11 @@ counts() {
 did() {
 	local i words=
 	counts
-	[ ${#COUNTS[@]} = 5 ] || return 0
+	[ ${#SEEN[@]} = 5 ] || return 0
 	for i in 0 1 2 3; do
-		words+=" $((COUNTS[i] - BEFORE[i]))"
+		words+=" $((SEEN[i] - BEFORE[i]))"
 	done
-	say "did $turn $1$words ${COUNTS[4]}"
+	say "did $turn $1$words ${SEEN[4]}"
 }
 
 # row NAME DEVICE OFFSET-MiB REQUESTS BS DEPTH RW [FIO-OPTION...]
@@ -133,7 +134,7 @@ row() {
 	shift 7
 	wanted "$name" || return 0
 	counts
-	BEFORE=("${COUNTS[@]}")
+	BEFORE=("${SEEN[@]}")
 	settle
 	"${FIO[@]}" --filename="$device" --bs="${bs}k" --iodepth="$depth" --rw="$rw" "$@" \
 		--name=warm --offset=$((BACKING_MB - 32))M --size=$((bs > 64 ? 16 : 1))M --number_ios=$((bs > 4 ? 16 : 200)) \
@@ -149,7 +150,7 @@ row_of_two() {
 	local name=$1 device=$2 offset=$3 half=$(($4 / 2)) rw=$5
 	wanted "$name" || return 0
 	counts
-	BEFORE=("${COUNTS[@]}")
+	BEFORE=("${SEEN[@]}")
 	settle
 	"${FIO[@]}" --filename="$device" --bs=4k --iodepth=1 --rw="$rw" --numjobs=2 --size=$((half * 4))k --offset="${offset}M" \
 		--offset_increment=$((half * 4))k --exec_prerun="mark 1" --exec_postrun="mark 2" --name=run >/tmp/fio.log 2>&1 ||
@@ -165,7 +166,7 @@ row_over() {
 	shift 4
 	wanted "$name" || return 0
 	counts
-	BEFORE=("${COUNTS[@]}")
+	BEFORE=("${SEEN[@]}")
 	settle
 	[ ! -e $CSET/internal/trigger_gc ] || echo 1 >$CSET/internal/trigger_gc
 	"${FIO[@]}" --filename="$device" --bs=4k --iodepth=1 --rw=randrw --rwmixread=70 --random_distribution=zipf:1.1 --norandommap \

@@ -4,7 +4,8 @@
     report.py list                          the rows
     report.py floors ROWS                   the rows with the floors they need
     report.py report RUN TOLERANCE [ROW]    RUN holds turns, size, about, and a folder for each boot with counts (count.c) and
-                                            said (guest.sh); ROW: a profile of it, too
+                                            said (guest.sh); the folder "checked" has the latter with the rows' own counts;
+                                            ROW: a profile of it, too
     report.py guard RUN                     compares the ratios of a reported run with those in RUN/recorded
     report.py record RUN                    prints these ratios, a line for each row
 """
@@ -48,6 +49,9 @@ def report(run, tolerance, row):
         text = profile(row, known.of(row).unit, boots[0])
         print(text, end="")
         write(run, f"profile-{row}.txt", text)
+    checked = os.path.join(run, "checked")
+    if os.path.isdir(checked):
+        boots = [*boots, Boot(checked, turns)]
     undone = summary.undone(boots)
     if undone:
         print("bench: VOID: " + "; ".join(undone))
