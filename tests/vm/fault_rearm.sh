@@ -61,7 +61,7 @@ case_percent_in_detach() {
 	is "cycles" $cycles 5
 	is "works after the end of the attachment" $rearmed 0
 	at_least "stores meanwhile" "$writes" 100
-	saw "$cycles of 5 cycles under $writes stores"
+	saw "$cycles of 5 cycles under $writes stores; $rearmed works go on after them"
 }
 
 run_cases "$@"
