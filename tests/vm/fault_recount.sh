@@ -148,19 +148,24 @@ not_letter() {
 	done | tr -d "$2" | wc -c
 }
 
-case_neighbours_keys() {
-	local dir2 bdev2 before
+# two_devices: "busy" is the next one of the set in the index; nothing of either is written back. Sets dir2 and bdev2.
+two_devices() {
 	a_pair "$cache" "$back" --bucket 65536
 	format_backing "$busy"
 	register "$busy"
 	dir2=$(sysdir "$busy")
-	# The next one in the index.
 	ok "another device" put "$uuid" "$dir2/attach"
 	bdev2=$(bcache_of "$busy")
 	put writeback "$dir2/cache_mode"
 	put 0 "$dir2/sequential_cutoff"
+	no_congestion "$dir2"
 	put 0 "$dir2/writeback_running"
 	set_to writeback_running=0
+}
+
+case_neighbours_keys() {
+	local dir2 bdev2 before
+	two_devices
 	letters "$bdev" a
 	letters "$bdev2" b
 	before=$(cat "$dir2/dirty_data")
@@ -176,18 +181,7 @@ case_neighbours_keys() {
 
 case_others_keys() {
 	local dir2 bdev2 d left
-	a_pair "$cache" "$back" --bucket 65536
-	format_backing "$busy"
-	register "$busy"
-	dir2=$(sysdir "$busy")
-	ok "another device" put "$uuid" "$dir2/attach"
-	bdev2=$(bcache_of "$busy")
-	put writeback "$dir2/cache_mode"
-	put 0 "$dir2/sequential_cutoff"
-	no_congestion "$dir2"
-	for d in "$dir" "$dir2"; do
-		put 0 "$d/writeback_running"
-	done
+	two_devices
 	soil "$bdev" 4096
 	soil "$bdev2" 1024
 	ok "stopped" stop_all
