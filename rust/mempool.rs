@@ -67,6 +67,7 @@ impl<T> MemPool<T> {
         let min = c_int::from(min.max(1));
         // INVARIANT: Initialised; nothing was handed out yet.
         try_pin_init!(Self {
+            live: Live::new("jobs")?,
             pool <- Opaque::try_ffi_init(move |p: *mut bindings::mempool| {
                 // SAFETY: `p` is valid for writes and stays pinned; `mempool_init` wants zeroed memory. If it fails it
                 // has undone everything.
@@ -75,7 +76,6 @@ impl<T> MemPool<T> {
                     bch::mempool_init_kmalloc(p, min, size_of::<T>())
                 })
             }),
-            live: Live::new("jobs"),
             _values: PhantomData,
         }? Error)
     }
@@ -102,7 +102,8 @@ impl<T> MemPool<T> {
     pub(crate) unsafe fn put(&self, p: NonNull<MaybeUninit<T>>) {
         // SAFETY: By the caller's promise; the pool waits for `live` before it goes.
         unsafe { bindings::mempool_free(p.as_ptr().cast(), self.pool.get()) };
-        self.live.gone();
+        // SAFETY: Counted when it was handed out.
+        unsafe { Live::gone(&raw const self.live) };
     }
 }
 

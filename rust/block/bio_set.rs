@@ -105,8 +105,8 @@ impl<T: EndIo> BioSet<T> {
         };
         KBox::try_pin_init(
             try_pin_init!(BioSet {
+                live: Live::new("bios")?,
                 set <- init_set(min_pool, offset_of!(Padded<T>, bio), flags),
-                live: Live::new("bios"),
                 bvecs,
                 _bios: PhantomData,
             }? Error),
@@ -238,9 +238,14 @@ impl<T: EndIo> BioSet<T> {
         }
     }
 
-    /// A bio is gone. The set may be freed at once after this.
-    pub(super) fn bio_gone(&self) {
-        self.live.gone();
+    /// A bio is gone. Any context.
+    ///
+    /// # Safety
+    ///
+    /// `set` is there, and the bio was of it. The set may be freed at once after this.
+    pub(super) unsafe fn bio_gone(set: NonNull<Self>) {
+        // SAFETY: By the caller's promise; the bio was counted by `front`.
+        unsafe { Live::gone(&raw const (*set.as_ptr()).live) };
     }
 }
 

@@ -190,7 +190,7 @@ impl<T: EndIo> OwnedBio<T> {
             if !front.src.is_null() {
                 bindings::bio_endio(front.src);
             }
-            front.set.as_ref().bio_gone();
+            BioSet::bio_gone(front.set);
         }
         // SAFETY: The front is a copy that is used only here.
         unsafe {
