@@ -47,7 +47,6 @@ use bcache_core::{
 };
 use bcache_kernel::{
     block::{Bdev, SbPage},
-    rcu::RcuArc,
     wait::WaitQueue,
     workqueue::Wq, //
 };
@@ -137,7 +136,7 @@ pub(crate) struct CacheSet {
     #[pin]
     pub(crate) uuids: UuidTable,
     pub(crate) stats: Accounting,
-    pub(crate) devices: RcuArc<DeviceTable>,
+    pub(crate) devices: DeviceTable,
     /// Sum of the sizes of the attached backing devices, in sectors (controller's share).
     pub(crate) cached_dev_sectors: Num64,
     /// Congestion of the cache device.
@@ -255,7 +254,7 @@ impl CacheSet {
                 btree <- Btree::new(geo),
                 uuids <- UuidTable::new(geo),
                 stats: Accounting::new()?,
-                devices: RcuArc::new(None),
+                devices: DeviceTable::new(geo)?,
                 cached_dev_sectors: Num64::new(0),
                 congestion: Congestion::new(),
                 sysfs <- new_mutex!(None, "CacheSet::sysfs"),

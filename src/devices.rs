@@ -2,30 +2,68 @@
 
 //! The devices attached to a set, by index inode. C: `cache_set.devices`, `cached_devs`.
 //!
-//! The table is immutable and published through RCU: the btree looks an inode up for every dirty key. Changes
-//! make a new table and are serialised by the register lock.
+//! A slot for each entry of the uuid table, read under RCU: the btree looks an inode up for every dirty key. Changes are
+//! serialised by the register lock. Whoever leaves needs no memory for that.
 
 use crate::{
     attach::{Attachment, Bond},
     cache_set::CacheSet,
+    flag::Num,
     request::Stay, //
 };
-use bcache_core::ondisk::uuid::Uuid;
+use bcache_core::{
+    geometry::Geometry,
+    num::usize_from_u32,
+    ondisk::uuid::Uuid, //
+};
+use bcache_kernel::rcu::RcuArc;
 use kernel::{
+    alloc::KVVec,
     prelude::*,
     sync::Arc, //
 };
 
-/// The attached devices of a set at one moment.
+/// The attached devices of a set.
 pub(crate) struct DeviceTable {
-    devs: KVec<Arc<Bond>>,
+    slots: KVVec<RcuArc<Bond>>,
+    /// How many slots are taken. Changed under the register lock only.
+    nr: Num,
+}
+
+impl DeviceTable {
+    /// No device. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(geo: &Geometry) -> Result<Self> {
+        let n = usize_from_u32(geo.nr_uuids());
+        let mut slots = KVVec::with_capacity(n, GFP_KERNEL)?;
+        for _ in 0..n {
+            slots.push(RcuArc::new(None), GFP_KERNEL)?;
+        }
+        Ok(Self {
+            slots,
+            nr: Num::new(0),
+        })
+    }
+
+    /// The slot of an index inode, unless the set has no such one.
+    fn slot(&self, inode: u32) -> Option<&RcuArc<Bond>> {
+        self.slots.get(usize_from_u32(inode))
+    }
+
+    /// All devices, each counted while it is looked at. May sleep in between.
+    fn iter(&self) -> impl Iterator<Item = Arc<Bond>> + '_ {
+        let taken = self.slots.iter().filter(|slot| !slot.is_none());
+        taken.filter_map(RcuArc::load)
+    }
 }
 
 impl CacheSet {
     /// Calls `f` with the attached device of an index inode, if there is one. `f` must not sleep. Any context but NMI.
     fn with_attachment<R>(&self, inode: u32, f: impl FnOnce(&Bond) -> R) -> Option<R> {
-        let found = |table: &DeviceTable| Some(f(table.devs.iter().find(|a| a.inode == inode)?));
-        self.devices.load_with(found).flatten()
+        self.devices.slot(inode)?.load_with(f)
     }
 
     /// A stay with the attached device of an index inode. Any context but NMI.
@@ -40,56 +78,49 @@ impl CacheSet {
 
     /// True while a device is attached or being detached.
     pub(crate) fn has_devices(&self) -> bool {
-        self.devices.load().is_some_and(|t| !t.devs.is_empty())
+        self.devices.nr.get() != 0
     }
 
     /// True if a device with this UUID is attached.
     pub(crate) fn has_device_uuid(&self, uuid: &Uuid) -> bool {
-        self.devices
-            .load()
-            .is_some_and(|t| t.devs.iter().any(|a| a.dev.uuid == *uuid))
+        self.devices.iter().any(|a| a.dev.uuid == *uuid)
     }
 
     /// Runs `f` for every attached device. May sleep if `f` does.
     pub(crate) fn for_each_device(&self, mut f: impl FnMut(&Arc<Bond>)) {
-        if let Some(table) = self.devices.load() {
-            table.devs.iter().for_each(&mut f);
-        }
+        self.devices.iter().for_each(|a| f(&a));
     }
 
-    /// Publishes the table without `drop_dev` and with `add`. Register lock held. May sleep.
-    fn publish_devices(&self, drop_dev: Option<&Attachment>, add: Option<&Arc<Bond>>) -> Result {
-        let old = self.devices.load();
-        let old = old.as_ref().map_or(&[][..], |t| &t.devs[..]);
-        let mut devs = KVec::with_capacity(old.len().saturating_add(1), GFP_KERNEL)?;
-        for att in old {
-            if !drop_dev.is_some_and(|d| core::ptr::eq(d, &***att)) {
-                devs.push(att.clone(), GFP_KERNEL)?;
-            }
-        }
-        if let Some(att) = add {
-            devs.push(att.clone(), GFP_KERNEL)?;
-        }
-        let sectors = devs
-            .iter()
-            .fold(0u64, |sum, a| sum.saturating_add(a.dev.bdev.nr_sectors()));
-        let table = Arc::new(DeviceTable { devs }, GFP_KERNEL)?;
-        drop(self.devices.replace(Some(table)));
+    /// Puts a device into its slot, or nobody. Register lock held. May sleep, but not for memory.
+    fn change_slot(&self, slot: &RcuArc<Bond>, att: Option<Arc<Bond>>) {
+        drop(slot.replace(att));
+        let (nr, sectors) = self.devices.iter().fold((0u32, 0u64), |(nr, sum), a| {
+            let more = a.dev.bdev.nr_sectors();
+            (nr.saturating_add(1), sum.saturating_add(more))
+        });
+        self.devices.nr.put(nr);
         // Also on stop, which C forgets: the share of a stopped device must not stay reserved (H5).
         self.cached_dev_sectors.put(sectors);
-        Ok(())
     }
 
     /// Lists an attached device. Register lock held. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if its inode is none of this set, or taken.
     pub(crate) fn add_device(&self, att: &Arc<Bond>) -> Result {
-        self.publish_devices(None, Some(att))
+        let slot = self.devices.slot(att.inode).ok_or(EINVAL)?;
+        if !slot.is_none() {
+            return Err(EINVAL);
+        }
+        self.change_slot(slot, Some(att.clone()));
+        Ok(())
     }
 
     /// Takes a device from the list. Register lock held. May sleep.
     pub(crate) fn remove_device(&self, att: &Attachment) {
-        // Without memory the end of a device must still come: wait for some.
-        while self.publish_devices(Some(att), None).is_err() {
-            bcache_kernel::time::sleep_ms(10);
+        if let Some(slot) = self.devices.slot(att.inode) {
+            self.change_slot(slot, None);
         }
     }
 }

@@ -184,7 +184,6 @@ pub(crate) fn close_set(set: &Arc<CacheSet>) {
     drop(waiting);
     let file = set.debug.lock().take();
     drop(file);
-    drop(set.devices.replace(None));
     set.sb.close();
     set.bdev.close_sync();
 }

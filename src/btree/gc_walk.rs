@@ -259,11 +259,17 @@ impl CacheSet {
     /// Lets requests through now and then.
     fn gc_pause(&self, run: &mut Run) {
         cond_resched();
+        let early = |busy| {
+            let step = pace::min_nodes(run.nodes_before, busy);
+            run.stats.nodes < run.paused_at.saturating_add(step)
+        };
+        if early(true) {
+            return;
+        }
         // Requests that use the index hold passes.
         let mut busy = false;
         self.for_each_device(|att| busy |= att.users() != 0);
-        let step = pace::min_nodes(run.nodes_before, busy);
-        if run.stats.nodes < run.paused_at.saturating_add(step) {
+        if early(busy) {
             return;
         }
         run.paused_at = run.stats.nodes;
