@@ -6,6 +6,7 @@
 
 use crate::{
     attach::Bond,
+    debug::DeviceDir,
     flag::{Count, Flag, Num},
     registry::Registry,
     request::{IoSets, RecentIo},
@@ -162,6 +163,9 @@ pub(crate) struct CachedDev {
     pub(crate) sysfs: Mutex<Option<sysfs::DevDirs>>,
     /// What the end of the device or of its attachment waits for.
     pub(crate) ending: Progress,
+    /// Shows it in debugfs; taken by the end of the device.
+    #[pin]
+    pub(crate) debug: Mutex<Option<DeviceDir>>,
     /// Since when it waits for others to let it end.
     pub(crate) asked: Asked,
     /// Watches for a backing device that went away.
@@ -250,6 +254,7 @@ impl CachedDev {
                 disk <- new_mutex!(None, "CachedDev::disk"),
                 sysfs <- new_mutex!(None, "CachedDev::sysfs"),
                 ending: Progress::new(),
+                debug <- new_mutex!(None, "CachedDev::debug"),
                 asked: Asked::new(),
                 status <- new_mutex!(None, "CachedDev::status"),
             }? Error),

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Files in debugfs: `rate_work` and `rate_steps` in `bcache/<backing device>` for each attached device, `teardown` in
-//! `bcache/<UUID>` for each set.
+//! Files in debugfs: `teardown` in `bcache/<backing device>` for each device and in `bcache/<UUID>` for each set, and
+//! `rate_work` and `rate_steps` beside the former for each attached device.
 //!
 //! C has one file per set in `bcache`, which lists the keys of its index.
 
 use crate::{
     attach::Bond,
     cache_set::CacheSet,
+    cached_dev::CachedDev,
     waiting::Ends, //
 };
 use bcache_core::text::{
+    DeviceReport,
     RateWorkReport,
     TeardownReport, //
 };
@@ -89,8 +91,10 @@ impl RateWorkFile {
     ///
     /// `ENOMEM`.
     pub(crate) fn new(att: &Arc<Bond>, rate: RateWatch) -> Result<Self> {
-        let name = CString::try_from_fmt(fmt!("{}", att.dev.name))?;
-        let dir = att.dev.registry.debug.subdir(&name)?;
+        let dir = match att.dev.debug.lock().as_ref() {
+            Some(of_device) => of_device.dir.clone(),
+            None => return Err(ENODEV),
+        };
         let source = Source {
             att: att.clone(),
             rate,
@@ -98,6 +102,47 @@ impl RateWorkFile {
         Ok(Self {
             _work: DebugFile::new(&dir, c"rate_work", source)?,
             _steps: DebugFile::new(&dir, c"rate_steps", Steps(att.clone()))?,
+        })
+    }
+}
+
+/// A device, as its file shows it. The cycle device -> file -> device is broken by the end of the device.
+struct DeviceEnd(Arc<CachedDev>);
+
+impl Show for DeviceEnd {
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dev = &self.0;
+        let report = DeviceReport {
+            stopping: dev.flags.closing.get(),
+            detaching: dev.att.load_with(|a| a.detaching.get()).unwrap_or(false),
+            io_disable: dev.flags.io_disable.get(),
+            openers: dev.openers.get(),
+            requests: dev.gate.users(),
+            waits_for: dev.waits_for(),
+        };
+        core::fmt::Display::fmt(&report, f)
+    }
+}
+
+/// The directory of a device and its file `teardown`. Dropping it removes the file and waits for its readers, who take no lock
+/// that sleeps.
+pub(crate) struct DeviceDir {
+    _file: DebugFile<DeviceEnd>,
+    dir: Arc<DebugDir>,
+}
+
+impl DeviceDir {
+    /// Makes both. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(dev: &Arc<CachedDev>) -> Result<Self> {
+        let name = CString::try_from_fmt(fmt!("{}", dev.name))?;
+        let dir = dev.registry.debug.subdir(&name)?;
+        Ok(Self {
+            _file: DebugFile::new(&dir, c"teardown", DeviceEnd(dev.clone()))?,
+            dir,
         })
     }
 }

@@ -61,20 +61,24 @@ impl Ending {
     }
 
     /// Takes the attachment out of device and set. The register lock is held by nobody here.
-    pub(crate) fn unlink(mut self, invalidate_slot: bool) {
+    pub(crate) fn unlink(mut self, waiting: &Waiting<CachedDev>, invalidate_slot: bool) {
         let (set, dev) = (&self.att.set, &self.att.dev);
         let _lists = set.registry.inner.lock();
         if invalidate_slot {
+            waiting.wait_for(Stage::UuidTable);
             set.uuid_invalidate(self.att.inode);
             if !set.io_disabled() && set.uuid_write().is_err() {
                 pr_err!("{}: could not write the uuid bucket at detach\n", dev.name);
             }
         }
+        waiting.wait_for(Stage::Files);
         crate::sysfs::unlink_attachment(&self.att);
         set.remove_device(&self.att);
         // Before the device can be attached again: its next file has the same name.
         drop(self.file.take());
         // The old reference goes away after its last reader.
         drop(dev.att.replace(None));
+        // With the lock held: the next end of the device may begin without it.
+        waiting.wait_for(Stage::Nothing);
     }
 }

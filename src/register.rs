@@ -6,13 +6,14 @@ use crate::{
     attach_op,
     cache_set::CacheSet,
     cached_dev::CachedDev,
-    debug::TeardownFile,
+    debug::{DeviceDir, TeardownFile},
     registry::{Lists, Registry},
     show::Shown,
     stacking,
     superblock::{SbFile, SB_BYTES},
     sysfs,
-    teardown, //
+    teardown,
+    waiting::Waiting, //
 };
 use bcache_core::ondisk::superblock::{
     BadSuperblock,
@@ -224,7 +225,9 @@ fn attach_to_known_set(lists: &Lists, dev: &Arc<CachedDev>) {
 
 /// Makes the directories of a device; what was made before an error is in `dirs`, too.
 fn add_dirs(dev: &Arc<CachedDev>, dirs: &mut Option<sysfs::DevDirs>) -> Result {
-    dirs.insert(sysfs::DevDirs::add(dev)?).fill(dev)
+    dirs.insert(sysfs::DevDirs::add(dev)?).fill(dev)?;
+    *dev.debug.lock() = Some(DeviceDir::new(dev)?);
+    Ok(())
 }
 
 /// Takes in a cache device and starts its set (C: `register_cache`).
@@ -255,7 +258,7 @@ fn register_cache(
     };
     if let Err(e) = start_set(registry, &set) {
         pr_notice!("error {}: failed to run cache set ({:?})\n", name, e);
-        teardown::close_set(&set);
+        teardown::close_set(&set, &Waiting::begin(&set));
         drop(set.sysfs.lock().take());
         return Err(ENODEV);
     }

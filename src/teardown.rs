@@ -15,6 +15,8 @@
 //! | [`free_dev`] | disk (deleted), gates | requests, writeback | disk put, device closed, then sysfs gone |
 //! | [`stop_devices`] | attach (flag `stopping`) | - | devices detach or stop |
 //! | [`finish_set`] | - (no device left) | gc, flusher, allocator, journal threads | device closed, then sysfs gone |
+//!
+//! Whatever of it can take time is a [`Stage`] and so can be seen, and said, while it does.
 
 use crate::{
     attach::{Attachment, Bond},
@@ -35,21 +37,22 @@ pub(crate) fn finish_detach(att: &Arc<Bond>) {
     let waiting = Waiting::begin(&att.dev);
     end.stop_writeback(&waiting);
     end.quiesce(&waiting);
+    end.unlink(&waiting, true);
     drop(waiting);
-    end.unlink(true);
     pr_info!("Caching disabled for {}\n", att.dev.name);
     att.set.registry.kick();
 }
 
 /// A stopped device that nobody has open is taken apart (C: `cached_dev_flush`, `cached_dev_free`).
 pub(crate) fn free_dev(dev: &Arc<CachedDev>) {
+    let waiting = Waiting::begin(dev);
+    waiting.wait_for(Stage::StatusThread);
     let watcher = dev.status.lock().take();
     drop(watcher);
     let att = dev.att.load();
     if let Some(att) = &att {
         crate::sysfs::unlink_holder(att);
     }
-    let waiting = Waiting::begin(dev);
     waiting.wait_for(Stage::Disk);
     if dev.flags.running.get() {
         let disk = dev.disk.lock();
@@ -63,7 +66,7 @@ pub(crate) fn free_dev(dev: &Arc<CachedDev>) {
     if let Some(mut end) = att.as_ref().and_then(Attachment::end) {
         end.quiesce(&waiting);
         end.stop_writeback(&waiting);
-        end.unlink(false);
+        end.unlink(&waiting, false);
     }
     if let Some(att) = att.filter(|att| att.detaching.get() && att.wb.has_dirty.get()) {
         pr_warn!(
@@ -75,16 +78,21 @@ pub(crate) fn free_dev(dev: &Arc<CachedDev>) {
     dev.gate.close();
     waiting.wait_for(Stage::DirectRequests);
     dev.gate.wait_idle();
-    drop(waiting);
+    waiting.wait_for(Stage::Disk);
     let disk = dev.disk.lock().take();
     drop(disk);
     // Not with the last reference, which may go later: who registers the device again expects the same disk.
     dev.minor.give_back();
     pr_info!("{} stopped\n", dev.disk_name());
+    waiting.wait_for(Stage::Backing);
     dev.sb.close();
     dev.bdev.close_sync();
+    waiting.wait_for(Stage::Files);
     let dirs = dev.sysfs.lock().take();
     drop(dirs);
+    let file = dev.debug.lock().take();
+    drop(file);
+    drop(waiting);
     let mut lists = dev.registry.inner.lock();
     lists.devs.retain(|d| !Arc::ptr_eq(d, dev));
     drop(lists);
@@ -150,12 +158,18 @@ pub(crate) fn stop_devices(set: &Arc<CacheSet>) {
 
 /// No device is left: the set writes what it must and closes its device (C: `cache_set_flush`, `cache_set_free`).
 pub(crate) fn finish_set(set: &Arc<CacheSet>) {
-    close_set(set);
+    let waiting = Waiting::begin(set);
+    close_set(set, &waiting);
+    waiting.wait_for(Stage::Workers);
     // Workers that are just leaving may still hold the set, and must not be the last: its end destroys
     // the queue they run on.
     set.wq.flush();
+    waiting.wait_for(Stage::Files);
     let dirs = set.sysfs.lock().take();
     drop(dirs);
+    let file = set.debug.lock().take();
+    drop(file);
+    drop(waiting);
     let mut lists = set.registry.inner.lock();
     lists.sets.retain(|s| !Arc::ptr_eq(s, set));
     drop(lists);
@@ -165,10 +179,9 @@ pub(crate) fn finish_set(set: &Arc<CacheSet>) {
 
 /// Stops the threads of a set in the order of who needs whom and closes its device. Also the way back
 /// of a start that failed.
-pub(crate) fn close_set(set: &Arc<CacheSet>) {
+pub(crate) fn close_set(set: &Arc<CacheSet>, waiting: &Waiting<CacheSet>) {
     set.flags.stopping.set();
     set.wake_all();
-    let waiting = Waiting::begin(set);
     waiting.wait_for(Stage::Gc);
     set.gc_stop();
     waiting.wait_for(Stage::BtreeWrites);
@@ -181,9 +194,7 @@ pub(crate) fn close_set(set: &Arc<CacheSet>) {
     waiting.wait_for(Stage::Journal);
     // Writes the last entry if the set is alive.
     set.journal_stop();
-    drop(waiting);
-    let file = set.debug.lock().take();
-    drop(file);
+    waiting.wait_for(Stage::Cache);
     set.sb.close();
     set.bdev.close_sync();
 }

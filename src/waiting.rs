@@ -17,6 +17,7 @@ use bcache_kernel::{
     delayed::DelayedTask,
     time::{jiffies, HZ}, //
 };
+use core::cell::Cell;
 use kernel::{
     prelude::*,
     sync::Arc, //
@@ -34,48 +35,66 @@ fn long() -> u64 {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
     Nothing,
+    StatusThread,
     RateWork,
     WritebackThread,
     WritebackKeys,
     CacheRequests,
     DirectRequests,
+    UuidTable,
+    Files,
     Disk,
+    Backing,
     Gc,
     BtreeWrites,
     Allocator,
     Journal,
+    Cache,
+    Workers,
 }
 
 impl Stage {
     /// All, each at the place that is its number.
-    const ALL: [Stage; 11] = [
+    const ALL: [Stage; 17] = [
         Stage::Nothing,
+        Stage::StatusThread,
         Stage::RateWork,
         Stage::WritebackThread,
         Stage::WritebackKeys,
         Stage::CacheRequests,
         Stage::DirectRequests,
+        Stage::UuidTable,
+        Stage::Files,
         Stage::Disk,
+        Stage::Backing,
         Stage::Gc,
         Stage::BtreeWrites,
         Stage::Allocator,
         Stage::Journal,
+        Stage::Cache,
+        Stage::Workers,
     ];
 
     /// In words.
     pub(crate) fn text(self) -> &'static str {
         match self {
             Stage::Nothing => "nothing",
+            Stage::StatusThread => "the thread that watches its status",
             Stage::RateWork => "the rate work",
             Stage::WritebackThread => "the writeback thread",
             Stage::WritebackKeys => "keys being written back",
             Stage::CacheRequests => "requests that use the cache",
             Stage::DirectRequests => "requests to the backing device",
+            Stage::UuidTable => "the uuid table to be written",
+            Stage::Files => "those who use its files",
             Stage::Disk => "the disk to be deleted",
+            Stage::Backing => "the backing device to be let go",
             Stage::Gc => "gc",
             Stage::BtreeWrites => "btree nodes to be written",
             Stage::Allocator => "the allocator",
             Stage::Journal => "the journal",
+            Stage::Cache => "the cache device to be let go",
+            Stage::Workers => "workers that are just leaving",
         }
     }
 }
@@ -164,6 +183,9 @@ pub(crate) trait Ends: Send + Sync + 'static {
 
     /// Says in the log that a wait takes long.
     fn say(&self, what: &str);
+
+    /// Says in the log that a wait begins which nobody times.
+    fn say_next(&self, what: &str);
 }
 
 impl Ends for CachedDev {
@@ -194,6 +216,10 @@ impl Ends for CachedDev {
             LONG_SECONDS
         );
     }
+
+    fn say_next(&self, what: &str) {
+        pr_info!("{}: waiting for {}\n", self.name, what);
+    }
 }
 
 impl Ends for CacheSet {
@@ -217,11 +243,18 @@ impl Ends for CacheSet {
             LONG_SECONDS
         );
     }
+
+    fn say_next(&self, what: &str) {
+        pr_info!("cache set {}: waiting for {}\n", self.uuid_text(), what);
+    }
 }
 
-/// A teardown that is under way. One at a time for an object.
+/// A teardown that is under way. One at a time for an object: the next may begin once this one waits for
+/// [`Stage::Nothing`].
 pub(crate) struct Waiting<T: Ends> {
     object: Arc<T>,
+    /// What it waits for now.
+    stage: Cell<Stage>,
     /// Fires when a stage takes long; `None` if there was no memory for it.
     alarm: Option<DelayedTask>,
 }
@@ -236,21 +269,28 @@ impl<T: Ends> Waiting<T> {
         });
         Self {
             object: object.clone(),
+            stage: Cell::new(Stage::Nothing),
             alarm: alarm.ok(),
         }
     }
 
     /// It waits for `what` from now on.
     pub(crate) fn wait_for(&self, what: Stage) {
+        self.stage.set(what);
         self.object.progress().put(what);
-        if let Some(alarm) = &self.alarm {
-            alarm.mod_arm(long());
+        match &self.alarm {
+            _ if what == Stage::Nothing => (),
+            Some(alarm) => alarm.mod_arm(long()),
+            // Nobody would notice if it took long.
+            None => self.object.say_next(what.text()),
         }
     }
 }
 
 impl<T: Ends> Drop for Waiting<T> {
     fn drop(&mut self) {
-        self.object.progress().put(Stage::Nothing);
+        if self.stage.get() != Stage::Nothing {
+            self.object.progress().put(Stage::Nothing);
+        }
     }
 }

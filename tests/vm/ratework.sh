@@ -42,7 +42,7 @@ is "RATE_DW_RUNNING" "$(shown rate_dw_running)" 0
 is "waits for" "$(shown waits_for)" nothing
 is "only root may read it" "$(stat -c %a "$file")" 400
 
-# A change of the period counts from now, also if the run that is due was planned after a longer one.
+# A change of the period counts from the last run, also if the run that is due was planned after a longer one.
 put 60 "$dir/writeback_rate_update_seconds"
 before=$(shown runs)
 sleep 6
@@ -120,6 +120,14 @@ is "available buckets after clear_stats" "$(cat "$SYSFS/$uuid/cache_available_pe
 
 ok "attach again" put "$uuid" "$dir/attach"
 ok "the file is back" test -e "$file"
+
+# A cache that stands still keeps the last step of a detach from its end, too, and that can be seen.
+dmsetup suspend slow
+put 1 "$dir/detach"
+ok "the detach waits for the uuid table" within 20 shows waits_for "the uuid table to be written"
+dmsetup resume slow
+ok "it ends" within 20 test ! -e "$file"
+ok "attach again after that" put "$uuid" "$dir/attach"
 
 # The sum of the errors belongs to the attachment. The thread keeps up with a rate this low, so that it grows.
 integral() {

@@ -28,6 +28,12 @@ held=$(readlink -f /dev/mapper/held)
 ok "another device" register "$held"
 exec {holder}<"$(bcache_of "$held")"
 put 1 "$(sysdir "$held")/stop"
+if [ "$DRIVER" != c ]; then
+	mountpoint -q /sys/kernel/debug || mount -t debugfs none /sys/kernel/debug
+	shows=/sys/kernel/debug/bcache/${held##*/}/teardown
+	is "what the ninth waits for can be seen" "$(tr '\n' ' ' <"$shows")" \
+		"stopping: 1 detaching: 0 io_disable: 0 openers: 1 requests: 0 waits_for: the disk to be closed "
+fi
 
 # each FUNCTION: all eight at once; fails if one does
 each() {
@@ -174,6 +180,7 @@ waits_for_disk() {
 ok "it is still there" test -e "$(sysdir "$held")"
 exec {holder}<&-
 ok "closed, it goes" within 10 test ! -e "$(sysdir "$held")"
+[ "$DRIVER" = c ] || ok "and takes its file along" test ! -e "$shows"
 ok "all stop" stop_all
 dmsetup remove held
 for i in $(seq 0 7); do

@@ -33,6 +33,7 @@ pub use number::{
 };
 pub use report::{
     BsetStats,
+    DeviceReport,
     RateDebug,
     RateWorkReport,
     TeardownReport, //

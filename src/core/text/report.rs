@@ -141,9 +141,52 @@ impl fmt::Display for TeardownReport {
     }
 }
 
+/// What the debugfs file `teardown` of a backing device shows; one `name: value` a line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DeviceReport {
+    /// It has been stopped, and is taken apart once nobody has its disk open.
+    pub stopping: bool,
+    /// It leaves its set (C: `BCACHE_DEV_DETACHING`).
+    pub detaching: bool,
+    /// It takes no more requests.
+    pub io_disable: bool,
+    /// How many times its disk is open.
+    pub openers: u32,
+    /// Requests to it that use no cache.
+    pub requests: u64,
+    /// What its end, or that of its attachment, waits for.
+    pub waits_for: &'static str,
+}
+
+impl fmt::Display for DeviceReport {
+    /// The whole file, with its last newline.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "stopping: {}", u8::from(self.stopping))?;
+        writeln!(f, "detaching: {}", u8::from(self.detaching))?;
+        writeln!(f, "io_disable: {}", u8::from(self.io_disable))?;
+        writeln!(f, "openers: {}", self.openers)?;
+        writeln!(f, "requests: {}", self.requests)?;
+        writeln!(f, "waits_for: {}", self.waits_for)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn device() {
+        let report = DeviceReport {
+            stopping: false,
+            detaching: true,
+            io_disable: false,
+            openers: 2,
+            requests: 3,
+            waits_for: "the journal",
+        };
+        let text = "stopping: 0\ndetaching: 1\nio_disable: 0\nopeners: 2\nrequests: 3\nwaits_for: the journal\n";
+        assert_eq!(report.to_string(), text);
+    }
 
     #[test]
     fn teardown() {
