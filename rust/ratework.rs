@@ -54,6 +54,8 @@ struct Shared {
     runs: Atomic<u64>,
     /// When it began last, in jiffies.
     last_run: Atomic<u64>,
+    /// When it was queued last, in jiffies. With the lock of `state` held.
+    queued: Atomic<u64>,
 }
 
 /// What can be seen of a [`RateTask`], also while it is being stopped and after that.
@@ -88,6 +90,7 @@ impl RateTask {
                 period,
                 runs: Atomic::new(0),
                 last_run: Atomic::new(0),
+                queued: Atomic::new(0),
             }),
             GFP_KERNEL,
         )?;
@@ -109,7 +112,7 @@ impl RateTask {
         self.protocol().arm()
     }
 
-    /// The period has become another: the next run comes after the new one. Any context.
+    /// The period has become another: the next run comes once the new one is over since the last run, or at once. Any context.
     pub fn retime(&self) {
         self.protocol().retime();
     }
@@ -155,17 +158,24 @@ impl Platform for View<'_> {
     }
 
     fn queue(&self) {
-        let jiffies = (self.0.period)();
+        let period = (self.0.period)();
+        self.0.queued.store(jiffies(), Relaxed);
         // Already queued or disabled are both no reason to do more.
         match self.1 {
-            Side::Owner(task) => task.arm(jiffies),
-            Side::Worker(rearm) => rearm.arm(jiffies),
+            Side::Owner(task) => task.arm(period),
+            Side::Worker(rearm) => rearm.arm(period),
         };
     }
 
     fn requeue(&self) {
         match self.1 {
-            Side::Owner(task) => task.mod_arm((self.0.period)()),
+            Side::Owner(task) => {
+                let now = jiffies();
+                let since = |at: &Atomic<u64>| now.wrapping_sub(at.load(Relaxed));
+                // The later of the two: it may just be running.
+                let gone = since(&self.0.queued).min(since(&self.0.last_run));
+                task.mod_arm((self.0.period)().saturating_sub(gone));
+            }
             // The worker does not retime.
             Side::Worker(_) => (),
         }

@@ -206,6 +206,7 @@ fn set_percent(dev: &CachedDev, text: &[u8]) -> Result {
         .put(fmt::clamped(text, 0, cutoff)?);
     if let Some(att) = dev.att.load() {
         att.arm_rate_work();
+        att.reaim_rate();
         att.wake_writeback();
     }
     Ok(())

@@ -210,6 +210,22 @@ impl Attachment {
         self.wb.control.record(input.law, step);
     }
 
+    /// The share of the cache that may be dirty has become another: the rate follows at once. Only the rate: steps come when
+    /// they would have come. C: nothing, until the next update. Process context.
+    pub(crate) fn reaim_rate(&self) {
+        let control = &self.wb.control;
+        let wanted = self.wb.has_dirty.get() && self.dev.tun.writeback_percent.get() != 0;
+        if !wanted || self.set.io_disabled() || control.idle.at_max() {
+            return;
+        }
+        let state = control.state.lock();
+        let input = self.controller_input(Waits::default());
+        if let Some(step) = state.control.reaim(&input) {
+            self.dev.rate.show(&step.out);
+            control.record(input.law, step);
+        }
+    }
+
     fn controller_input(&self, waits: Waits) -> Input {
         let (set, tun) = (&self.set, &self.dev.tun);
         let pi = PiInput {

@@ -5,6 +5,7 @@
 # case: delay | B17 | `writeback_delay` from 3600 to 0 while the thread waits
 # case: running | B17 | `writeback_running` 0 in the middle of 8 MiB
 # case: percent | B17 | `writeback_percent` 0 (no limit) at a rate of 1
+# case: target | B17 | `writeback_percent` from 40 to 1, a minute before the next update
 # case: period | H16 | `writeback_rate_update_seconds` from 60 to 1
 # Settings take effect when they are stored.
 . "$(dirname "$0")/lib_fault.sh"
@@ -111,14 +112,33 @@ rate_is_not() {
 	[ "$(shown rate)" != "$1" ]
 }
 
-case_period() {
-	local start
+# a_minute_before: the next step of the controller is far away, and the rate is the one that was stored
+a_minute_before() {
 	slow_pair 4
-	# The step that was armed when the device was attached is over by then; the next one is a minute away.
+	# The step that was armed when the device was attached is over by then.
 	sleep 5
 	set_to writeback_rate=4
 	is "the rate is the one stored" "$(shown rate)" 2.0k/sec
 	sleep 1
+	is "and stays" "$(shown rate)" 2.0k/sec
+}
+
+case_target() {
+	local start
+	a_minute_before
+	set_to writeback_percent=1
+	start=$EPOCHREALTIME
+	ok "another rate" within 5 rate_is_not 2.0k/sec
+	if rate_is_not 2.0k/sec; then
+		saw "another rate after $(since "$start") ms"
+	else
+		saw "the same rate for 5 s"
+	fi
+}
+
+case_period() {
+	local start
+	a_minute_before
 	set_to writeback_rate_update_seconds=1
 	start=$EPOCHREALTIME
 	ok "a step of the controller" within 5 rate_is_not 2.0k/sec

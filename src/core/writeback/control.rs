@@ -240,11 +240,32 @@ impl Control {
         if self.law != input.law {
             self.switch(input);
         }
-        let (mut out, mut reason) = match input.law {
+        let (out, reason) = match input.law {
             Law::Pi => (self.step_pi(input), Reason::Terms),
             Law::Adaptive => self.step_adaptive(input, elapsed),
             Law::Latency => (self.step_latency(input), Reason::Terms),
         };
+        self.within_limits(input, out, reason)
+    }
+
+    /// The target has changed between two steps: the rate that follows from the new one at once. What has been summed up stays
+    /// as it is, so that it makes no difference how often somebody asks. `None` if the law does not look at the target, or has
+    /// not made a step yet. Pure arithmetic, any context.
+    pub fn reaim(&self, input: &Input) -> Option<Step> {
+        if self.law != input.law {
+            return None;
+        }
+        let mut trial = *self;
+        let (out, reason) = match input.law {
+            Law::Pi => (trial.aim_pi(input), Reason::Terms),
+            Law::Adaptive => trial.step_adaptive(input, None),
+            Law::Latency => return None,
+        };
+        Some(trial.within_limits(input, out, reason))
+    }
+
+    /// A step of these terms: what all laws share.
+    fn within_limits(&self, input: &Input, mut out: PiOutput, mut reason: Reason) -> Step {
         if input.law != Law::Latency {
             if let Some((least, why)) = fragment(&input.pi).filter(|f| f.0 >= out.proportional) {
                 out.proportional = least;
@@ -277,12 +298,27 @@ impl Control {
         self.latency = Latency::starting_at(input.pi.old_rate);
     }
 
-    fn step_pi(&mut self, input: &Input) -> PiOutput {
+    /// The integral with the `writeback_rate_i_term_inverse` of now, which is returned.
+    fn rescale(&mut self, input: &Input) -> u32 {
         let inverse = input.pi.i_inverse.max(1);
         if self.i_inverse != inverse {
             self.pi.integral = rescaled(self.pi.integral, self.i_inverse, inverse);
             self.i_inverse = inverse;
         }
+        inverse
+    }
+
+    /// C's law without a step of its integral.
+    fn aim_pi(&mut self, input: &Input) -> PiOutput {
+        let inverse = i64::from(self.rescale(input));
+        let integral = self.pi.integral;
+        let mut out = pi::step(&mut self.pi, &input.pi);
+        out.integral_scaled = integral.checked_div(inverse).unwrap_or(0);
+        out
+    }
+
+    fn step_pi(&mut self, input: &Input) -> PiOutput {
+        let inverse = self.rescale(input);
         let mut out = pi::step(&mut self.pi, &input.pi);
         let most = i64::from(inverse).saturating_mul(i64::from(input.maximum.min(RATE_MAX)));
         let bounded = self.pi.integral.min(most).max(most.saturating_neg());

@@ -638,6 +638,100 @@ fn monotone_in_dirty() {
     assert!(compared > 400_000 && shipped[0] > 100_000 && shipped[1] > 20_000);
 }
 
+/// The adaptive law from a state that it can have, with two amounts of dirty data: more never lowers the rate, but where
+/// fragmentation ceases, where the error leaves the range in which the trim moves, and where nothing has become dirty for so
+/// long that the device drains.
+#[test]
+fn monotone_in_dirty_when_adaptive() {
+    const SECOND: u64 = 1_000_000_000;
+    let mut r = Rng::new(0xada);
+    let (mut compared, mut excepted) = (0u64, 0u64);
+    for n in 0..100_000 {
+        let (mut pi, _) = if n % 2 == 0 {
+            in_range(&mut r)
+        } else {
+            any(&mut r)
+        };
+        pi.update_seconds = 1 + r.below(60) as u32;
+        (pi.now_ns, pi.next_ns) = (NOW, NOW.wrapping_sub(r.below(3)));
+        let mut input = by_default(&mut r, pi);
+        input.law = Law::Adaptive;
+        let size = exact_target(&pi).clamp(8, 1 << 48);
+        let mut control = Control::default();
+        let quiet = r.below(4) == 0;
+        for _ in 0..r.below(40) {
+            input.pi.dirty = if quiet {
+                size as i64
+            } else {
+                r.below(2 * size) as i64
+            };
+            input.pi.now_ns = input.pi.now_ns.wrapping_add(SECOND + r.below(SECOND));
+            input.pi.next_ns = input.pi.now_ns;
+            control.step(&input);
+        }
+        input.pi.now_ns = input.pi.now_ns.wrapping_add(SECOND);
+        let (a, b) = (r.below(2 * size) as i64, r.below(2 * size) as i64);
+        let [less, more] = [a.min(b), a.max(b)].map(|dirty| {
+            let mut input = input;
+            input.pi.dirty = dirty;
+            let (mut control, target) = (control, exact_target(&input.pi));
+            let step = control.step(&input);
+            let error = sat(i128::from(dirty) - i128::from(target));
+            let near = error.saturating_abs() <= sat(i128::from(target)) / 4;
+            let fragmented = exact_fragment(&input.pi).is_some();
+            (step, (near, fragmented, step.inflow == 0))
+        });
+        if less.1 == more.1 {
+            let rates = less.0.out.rate <= more.0.out.rate;
+            assert!(rates, "{input:?} {less:?} {more:?}");
+            compared += 1;
+        } else {
+            excepted += 1;
+        }
+    }
+    println!("{compared} pairs, {excepted} with a border between them");
+    assert!(compared > 30_000 && excepted > 1000);
+}
+
+/// A change of the target between two steps: the rate is that of a step with the new one which sums nothing up.
+#[test]
+fn aims_at_once() {
+    let (mut r, mut compared) = (Rng::new(0xa1), 0u64);
+    while compared < 100_000 {
+        let (input, integral) = if compared % 2 == 0 {
+            in_range(&mut r)
+        } else {
+            any(&mut r)
+        };
+        let Some(control) = having(integral, input.i_inverse) else {
+            continue;
+        };
+        let input = by_default(&mut r, input);
+        if integral.saturating_abs() > furthest(&input) {
+            continue;
+        }
+        let mut still = input;
+        still.pi.update_seconds = 0;
+        let want = exact_step(&still, integral);
+        let got = control.reaim(&input).map(|s| (s.out, s.reason, integral));
+        assert_eq!(got, Some(want), "{input:?} {integral}");
+        compared += 1;
+    }
+}
+
+/// What does not look at the target keeps its rate, as does a law that has not made a step.
+#[test]
+fn aims_at_nothing() {
+    let (mut control, mut input) = (Control::default(), by_default(&mut Rng::new(1), usual()));
+    assert!(control.reaim(&input).is_some());
+    for law in [Law::Latency, Law::Adaptive] {
+        input.law = law;
+        assert_eq!(control.reaim(&input), None);
+        control.step(&input);
+        assert_eq!(control.reaim(&input).is_some(), law == Law::Adaptive);
+    }
+}
+
 /// The exception of [`monotone_in_dirty`]: from one sector to the next the term and the tail are gone. The rate may fall,
 /// but to no less than what it would be without them, and that goes on rising.
 #[test]
