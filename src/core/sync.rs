@@ -79,6 +79,10 @@ pub enum Fault {
     LooksAtFlagAlone,
     /// Idle: a rate that was raised too late is left to the controller's step (C's way).
     LeavesRaisedRate,
+    /// Kicks: nobody is told that something was asked for.
+    AsksNobody,
+    /// Kicks: what was asked so far is taken after the look that it is for.
+    TakesAskingLate,
 }
 
 /// One flag.

@@ -206,14 +206,18 @@ impl Attachment {
         if self.wb.flow.settle_due() {
             self.settle();
         }
-        let mut delay = self.writeback_delay(sectors);
-        if delay != 0 {
-            self.wb.flow.window.lock().interrupted();
-        }
-        while delay != 0 && !should_stop() && !self.set.io_disabled() && self.wants_writeback() {
-            self.wb.sleep(delay, || self.set.io_disabled());
-            delay = self.writeback_delay(0);
-        }
+        let mut done = sectors;
+        let look = || {
+            let delay = self.writeback_delay(core::mem::take(&mut done));
+            if delay != 0 {
+                self.wb.flow.window.lock().interrupted();
+            }
+            let over = should_stop() || self.set.io_disabled() || !self.wants_writeback();
+            (delay != 0 && !over).then_some(delay)
+        };
+        self.wb.kicks.wait(look, |delay, asked| {
+            self.wb.sleep(delay, || asked() || self.set.io_disabled());
+        });
     }
 
     /// Sends the read of a busy key off. Waits while too many keys are in flight.

@@ -32,9 +32,11 @@ use crate::{
         Bond, //
     },
     debug::RateWorkFile,
-    flag::{Flag, Num}, //
+    flag::Flag, //
 };
+use bcache_core::writeback::kicks::Kicks;
 use bcache_kernel::{
+    atomic::KWord,
     block::Bdev,
     kthread::Thread,
     ratework::RateTask,
@@ -74,8 +76,8 @@ pub(crate) struct Writeback {
     /// The thread waits here: for work, for its I/O, and for time to pass.
     #[pin]
     wake: WaitQueue,
-    /// How often somebody asked the thread to look again.
-    kicks: Num,
+    /// What somebody asked the thread to look at again.
+    kicks: Kicks<KWord>,
     /// Taken once, by whoever ends the attachment.
     #[pin]
     tasks: Mutex<Option<(Tasks, Option<RateWorkFile>)>>,
@@ -101,7 +103,7 @@ impl Writeback {
             control <- control::Controller::new(),
             flow <- flow,
             wake <- WaitQueue::new(),
-            kicks: Num::new(0),
+            kicks: Kicks::new(KWord::new(0)),
             tasks <- new_mutex!(None, "Writeback::tasks"),
         }? Error))
     }
@@ -111,10 +113,8 @@ impl Writeback {
         self.stripes.add(start, sectors);
     }
 
-    /// Sleeps for a time, or until somebody wakes the writeback thread or `cond` is true. The thread itself.
-    fn sleep(&self, jiffies: u64, cond: impl Fn() -> bool) {
-        let kicks = self.kicks.get();
-        let woken = || self.kicks.get() != kicks || cond();
+    /// Sleeps for a time, or until `woken`, which somebody who wakes the writeback thread has changed. The thread itself.
+    fn sleep(&self, jiffies: u64, woken: impl Fn() -> bool) {
         self.wake.wait_until_or_stop_timeout(woken, jiffies);
     }
 
@@ -139,7 +139,7 @@ impl Writeback {
 impl Attachment {
     /// Something changed that the writeback thread should see. Any context.
     pub(crate) fn wake_writeback(&self) {
-        self.wb.kicks.add(1);
+        self.wb.kicks.ask();
         self.wb.wake.wake_all();
     }
 

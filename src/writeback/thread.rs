@@ -9,11 +9,12 @@ use super::{
     io::Written,
     keybuf::Offered, //
 };
-use crate::attach::Attachment;
+use crate::attach::Bond;
 use bcache_core::{
     key::Pos,
     writeback::{
         control::Law,
+        kicks::Asked,
         timing::{self, Backoff}, //
     }, //
 };
@@ -37,7 +38,7 @@ enum Scan {
 }
 
 /// The thread. Runs until it is stopped, the device is detached or the set dead.
-pub(super) fn main(att: &Attachment) {
+pub(super) fn main(att: &Bond) {
     let _noio = memalloc::noio();
     let mut state = Scanner {
         att,
@@ -61,7 +62,7 @@ pub(super) fn main(att: &Attachment) {
 
 /// What the thread remembers.
 struct Scanner<'a> {
-    att: &'a Attachment,
+    att: &'a Bond,
     /// Sector up to which the last scan went.
     last: u64,
     /// Waits between passes with errors.
@@ -91,6 +92,7 @@ impl Scanner<'_> {
 
     /// One scan and the writeback of what it found; true if the thread is through.
     fn round(&mut self) -> bool {
+        let asked = self.att.wb.kicks.asked();
         let (all, written) = match self.scan() {
             Scan::Detached => return true,
             Scan::Failed => (false, Written::Failed),
@@ -99,7 +101,7 @@ impl Scanner<'_> {
         };
         if written == Written::Failed {
             self.att.drain();
-            self.back_off();
+            self.back_off(asked);
             return false;
         }
         self.backoff.reset();
@@ -212,36 +214,44 @@ impl Scanner<'_> {
     fn pause(&self) {
         let att = self.att;
         let begin = time::jiffies();
-        while !self.over() && !att.detaching.get() {
+        let look = || {
+            if self.over() || att.detaching.get() {
+                return None;
+            }
             let waited = time::jiffies().wrapping_sub(begin);
             let left = timing::left(att.dev.tun.writeback_delay.get(), time::HZ, waited);
             let second = u64::from(time::HZ);
             if left == 0 || (waited >= second && att.cuts_delay()) {
-                break;
+                return None;
             }
-            let nap = match att.law() {
+            Some(match att.law() {
                 Law::Pi => left,
                 Law::Adaptive | Law::Latency => left.min(second),
-            };
-            att.wb.sleep(nap, || att.set.io_disabled());
-        }
+            })
+        };
+        att.wb.kicks.wait(look, |nap, asked| {
+            att.wb.sleep(nap, || asked() || att.set.io_disabled());
+        });
         att.dev.rate.reset();
     }
 
     /// Waits after errors, longer and longer, instead of trying in a loop. Whoever asks for a detach meanwhile, or
-    /// changes a setting, gets the next try at once.
-    fn back_off(&mut self) {
+    /// changes a setting, gets the next try at once: `asked` is from before the one that failed.
+    fn back_off(&mut self, asked: Asked) {
         let att = self.att;
         if self.over() {
             return;
         }
         let ms = self.backoff.next_ms();
-        pr_warn!(
-            "{}: dirty data could not be written back, trying again in {} ms\n",
-            att.dev.name,
-            ms
-        );
-        att.wb
-            .sleep(time::msecs_to_jiffies(ms), || att.set.io_disabled());
+        // While the attachment ends nothing more is written back, which is no failure.
+        if !att.is_closed() {
+            pr_warn!(
+                "{}: dirty data could not be written back, trying again in {} ms\n",
+                att.dev.name,
+                ms
+            );
+        }
+        let woken = || att.wb.kicks.since(asked) || att.set.io_disabled();
+        att.wb.sleep(time::msecs_to_jiffies(ms), woken);
     }
 }

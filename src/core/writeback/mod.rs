@@ -7,6 +7,7 @@
 pub mod control;
 pub mod idle;
 pub mod inflow;
+pub mod kicks;
 pub mod latency;
 pub mod pi;
 pub mod rate;

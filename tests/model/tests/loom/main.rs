@@ -5,7 +5,8 @@
 //!
 //! [`ratework`]: arming, running and stopping the rate work. [`attachment`]: the same together with
 //! the counted gate of an attachment, as attach, detach and the failure of a set use both.
-//! [`counts`]: gate and journal pins on their own. [`idle`]: full speed while idle. [`c_protocol`]: the protocol of
+//! [`counts`]: gate and journal pins on their own. [`idle`]: full speed while idle. [`kicks`]: what the writeback thread
+//! is asked for while it falls asleep. [`c_protocol`]: the protocol of
 //! the C driver on the same platform, where the known fault is found: the models can see it.
 //!
 //! Every seeded [`Fault`] is a mutant of the shipping source and has to be found by each scenario
@@ -15,6 +16,7 @@ mod attachment;
 mod c_protocol;
 mod counts;
 mod idle;
+mod kicks;
 mod platform;
 mod ratework;
 
@@ -22,6 +24,7 @@ use attachment::{failing_attach, set_error};
 use bcache_core::sync::Fault;
 use counts::{gate, pins, reclaimer_is_woken};
 use idle::{each_ends_its_own, request_ends_full_speed};
+use kicks::stores_wake_the_thread;
 use platform::{None, Seeded};
 use ratework::{detach, gives_up, stop_of_idle, two_stops};
 
@@ -73,7 +76,7 @@ macro_rules! mutants {
 
 shipping! {
     detach two_stops gives_up stop_of_idle failing_attach set_error gate pins reclaimer_is_woken
-    request_ends_full_speed each_ends_its_own
+    request_ends_full_speed each_ends_its_own stores_wake_the_thread
 }
 
 mutants! {
@@ -106,4 +109,6 @@ mutants! {
     LooksBeforeRaise: request_ends_full_speed;
     LooksAtFlagAlone: request_ends_full_speed;
     LeavesRaisedRate: request_ends_full_speed;
+    AsksNobody: stores_wake_the_thread;
+    TakesAskingLate: stores_wake_the_thread;
 }

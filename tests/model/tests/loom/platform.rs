@@ -44,6 +44,7 @@ types! {
     EnterInTwoSteps LeaveInTwoSteps LeaveSilently IdleWithUsers
     PinsUnneeded UnpinInTwoSteps OldestStoredLate ReclaimsPinned
     QuitsSilently RequestKeepsCount CountsInTwoSteps LooksOnce LooksBeforeRaise LooksAtFlagAlone LeavesRaisedRate
+    AsksNobody TakesAskingLate
 }
 
 /// What came of a scenario.
