@@ -126,24 +126,37 @@ impl Attachment {
     pub(crate) fn writeback_is_through(&self, flushed: bool) {
         let state = self.wb.state_lock.lock();
         let lost = !flushed && self.wb.has_dirty.get();
-        if lost {
-            // A set that fails is retired, which sees to its devices; but this one may have failed on its way to the end
-            // that was asked for, when its devices had been told.
-            self.dev.lost_dirty_data();
-        } else {
-            let detached = self
-                .dev
-                .change_state_with(BdevEvent::Detached, |sb| sb.set_uuid = Uuid::NIL);
-            if detached.is_err() {
-                pr_err!(
-                    "{}: could not write the superblock at detach\n",
-                    self.dev.name
-                );
-            }
+        // A set that fails is retired, which sees to its devices; but this one may have failed on its way to the end
+        // that was asked for, when its devices had been told. A clean device that cannot be detached on disk must not go on
+        // either: what it would take now the set would not know of when both come back.
+        if lost || (self.write_detached().is_err() && !flushed) {
+            self.dev.lost_data();
         }
         drop(state);
         self.detach_ready.set();
         self.dev.registry.kick();
+    }
+
+    /// The device is stopped, its set is dead, and no writeback thread is left that could have seen to it: a clean device
+    /// leaves the set on disk, for the reason that [`Self::writeback_is_through`] has. May sleep.
+    pub(crate) fn leave_dead_set(&self) {
+        let _state = self.wb.state_lock.lock();
+        if self.set.io_disabled() && !self.detach_ready.get() && !self.wb.has_dirty.get() {
+            // Said in the log; there is no one left to be kept from it.
+            let _ = self.write_detached();
+        }
+    }
+
+    /// The device leaves its set on disk. State lock held; may sleep.
+    fn write_detached(&self) -> Result {
+        self.dev
+            .change_state_with(BdevEvent::Detached, |sb| sb.set_uuid = Uuid::NIL)
+            .inspect_err(|_| {
+                pr_err!(
+                    "{}: could not write the superblock at detach\n",
+                    self.dev.name
+                );
+            })
     }
 
     /// Asks for detach (C: `bch_cached_dev_detach`). Does not wait.

@@ -323,13 +323,24 @@ impl CachedDev {
         }
     }
 
-    /// Its set died with data that the backing device lacks: no request may reach that any more, and the device is
-    /// stopped. Before the way through the cache is closed. Any process context.
-    pub(crate) fn lost_dirty_data(&self) {
+    /// Its set died with data that the backing device lacks, or cannot be left on disk: no request may reach the device any
+    /// more, and it is stopped. Before the way through the cache is closed. Any process context.
+    pub(crate) fn lost_data(&self) {
         // In this order: see `allow_io`.
         self.flags.lost_data.set();
-        self.flags.io_disable.set();
+        self.disable_io();
         self.stop();
+    }
+
+    /// It takes no more requests; true if that is nothing new. Any context.
+    pub(crate) fn disable_io(&self) -> bool {
+        let before = self.flags.io_disable.set();
+        if !before {
+            // A detach that waits for dirty data to be written back may have to give that up, also if the device was stopped
+            // before.
+            self.registry.kick();
+        }
+        before
     }
 
     /// Clears `io_disable`, unless the device has lost data. Any context.
@@ -356,7 +367,7 @@ impl CachedDev {
         let errors = self.io_errors.add(1).saturating_add(1);
         if errors < self.tun.io_error_limit.get() {
             pr_err!("{}: IO error on backing device, unrecoverable\n", self.name);
-        } else if !self.flags.io_disable.set() {
+        } else if !self.disable_io() {
             pr_err!(
                 "stop {}: too many IO errors on backing device {}\n\n",
                 self.disk_name(),

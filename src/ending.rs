@@ -40,6 +40,11 @@ impl Attachment {
 }
 
 impl Ending {
+    /// What comes to its end.
+    pub(crate) fn attachment(&self) -> &Attachment {
+        &self.att
+    }
+
     /// Lets nobody into the attachment any more and waits until all are out.
     pub(crate) fn quiesce(&self, waiting: &Waiting<CachedDev>) {
         self.att.close();

@@ -43,7 +43,7 @@ fn watch_loop(dev: &CachedDev) {
                 "{}: disable I/O request due to backing device offline\n",
                 dev.disk_name()
             );
-            dev.flags.io_disable.set();
+            dev.disable_io();
             dev.stop();
             return;
         }

@@ -40,6 +40,10 @@ pub(crate) fn finish_detach(att: &Arc<Bond>) {
     end.unlink(&waiting, true);
     drop(waiting);
     pr_info!("Caching disabled for {}\n", att.dev.name);
+    if att.set.registry.rebooting() {
+        // Those that were attached when the machine began to go down were left to their sets.
+        att.dev.stop();
+    }
     att.set.registry.kick();
 }
 
@@ -66,6 +70,8 @@ pub(crate) fn free_dev(dev: &Arc<CachedDev>) {
     if let Some(mut end) = att.as_ref().and_then(Attachment::end) {
         end.quiesce(&waiting);
         end.stop_writeback(&waiting);
+        waiting.wait_for(Stage::Superblock);
+        end.attachment().leave_dead_set();
         end.unlink(&waiting, false);
     }
     if let Some(att) = att.filter(|att| att.detaching.get() && att.wb.has_dirty.get()) {
@@ -113,7 +119,7 @@ fn stop_after_set_failure(set: &CacheSet, att: &Attachment) {
     let name = dev.disk_name();
     let dirty = att.has_dirty_settled();
     if dirty {
-        dev.lost_dirty_data();
+        dev.lost_data();
     }
     if dev.tun.stop_when_cache_set_failed.get() == 1 {
         pr_warn!(

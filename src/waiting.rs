@@ -41,6 +41,7 @@ pub(crate) enum Stage {
     WritebackKeys,
     CacheRequests,
     DirectRequests,
+    Superblock,
     UuidTable,
     Files,
     Disk,
@@ -55,7 +56,7 @@ pub(crate) enum Stage {
 
 impl Stage {
     /// All, each at the place that is its number.
-    const ALL: [Stage; 17] = [
+    const ALL: [Stage; 18] = [
         Stage::Nothing,
         Stage::StatusThread,
         Stage::RateWork,
@@ -63,6 +64,7 @@ impl Stage {
         Stage::WritebackKeys,
         Stage::CacheRequests,
         Stage::DirectRequests,
+        Stage::Superblock,
         Stage::UuidTable,
         Stage::Files,
         Stage::Disk,
@@ -85,6 +87,7 @@ impl Stage {
             Stage::WritebackKeys => "keys being written back",
             Stage::CacheRequests => "requests that use the cache",
             Stage::DirectRequests => "requests to the backing device",
+            Stage::Superblock => "its superblock to be written",
             Stage::UuidTable => "the uuid table to be written",
             Stage::Files => "those who use its files",
             Stage::Disk => "the disk to be deleted",

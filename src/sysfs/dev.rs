@@ -124,7 +124,7 @@ impl SysfsObject for CachedDev {
                 if !fmt::truth(text)? {
                     return dev.allow_io();
                 }
-                dev.flags.io_disable.set();
+                dev.disable_io();
                 Ok(())
             }),
         ),

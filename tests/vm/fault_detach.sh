@@ -3,6 +3,8 @@
 # vm: --disk cache=64M --disk back=128M --timeout 150
 # case: failing_keys | H19 | detach while the backing device takes no write, `io_error_limit` out of reach
 # case: failed_disk | users a7 | detach and unregister while the backing device takes no write, for good
+# case: stopped_first | - | detach while the backing device takes no write, stop, and then the disk is given up
+# case: between_stores | - | detach right behind 200 stores, while the thread waits for `writeback_delay`, an hour; 20 times
 # case: endless_io | users a8 | detach under I/O that does not end
 # A detach that cannot end yet does not turn in circles, says why, and ends as soon as it can. One that can never end does not
 # hold the set, nor lose what is dirty.
@@ -85,6 +87,76 @@ case_failed_disk() {
 	saw "then, with a healed disk, $(cat "$dir/dirty_data") dirty"
 	stop_all
 	dmsetup remove fragile
+}
+
+case_stopped_first() {
+	local size start fragile
+	fragile_pair
+	set_to writeback_running=0 io_error_limit=2147483647
+	soil "$bdev" 512 32768
+	ok "the disk takes no write any more" table error
+	put 1 "$dir/detach"
+	sleep 1
+	put 1 "$dir/stop"
+	sleep 1
+	ok "the device is there" test -e "$dir"
+	start=$EPOCHREALTIME
+	# The next error is one too many. (After a minute the driver looks anyway.)
+	set_to io_error_limit=1
+	if within 30 test ! -e "$dir"; then
+		saw "the device is gone after $(since "$start") ms"
+	else
+		saw "the device is there after 30 s"
+	fi
+	ok "the device is gone" test ! -e "$dir"
+	table "linear $back 32768"
+	register "$fragile"
+	ok "attached again" within 20 attached "$fragile"
+	is "state" "$(state "$fragile")" dirty
+	stop_all
+	dmsetup remove fragile
+}
+
+# stores_and_detach ROUND: the last store of many is that of a detach, some microseconds behind the others
+stores_and_detach() {
+	python3 - "$dir" "$1" <<-'END'
+		import os, sys, time
+		percent, detach = (os.open(f"{sys.argv[1]}/{name}", os.O_WRONLY) for name in ("writeback_percent", "detach"))
+		for n in range(200):
+		    os.pwrite(percent, b"%d\n" % (10 + n % 20), 0)
+		until = time.perf_counter_ns() + int(sys.argv[2]) * 5000
+		while time.perf_counter_ns() < until:
+		    pass
+		os.pwrite(detach, b"1\n", 0)
+	END
+}
+
+written_back() {
+	[ "$(cat "$dir/dirty_data")" = 0.0k ]
+}
+
+case_between_stores() {
+	local start took longest=0 rounds=0
+	a_pair "$cache" "$back" --bucket 65536
+	set_to writeback_delay=3600
+	while [ $rounds -lt 20 ]; do
+		soil "$bdev" 4
+		within 10 written_back || break
+		start=$EPOCHREALTIME
+		stores_and_detach $rounds
+		within 8 test ! -e "$dir/cache" || break
+		took=$(since "$start")
+		longest=$((took > longest ? took : longest))
+		rounds=$((rounds + 1))
+		put "$uuid" "$dir/attach" || break
+	done
+	is "detaches that ended in time" $rounds 20
+	if [ $rounds = 20 ]; then
+		saw "each ends within $longest ms"
+	else
+		saw "one does not end in 8 s, after $rounds others"
+		put 0 "$dir/writeback_percent"
+	fi
 }
 
 is_dirty() {
