@@ -102,6 +102,9 @@ impl kernel::Module for Bcache {
         let filled = dir
             .insert(KObj::add_root(root, Parent::Fs, c"bcache")?)
             .fill();
+        if filled.is_ok() {
+            module.registry.open.set();
+        }
         drop(dir);
         // Not with the lock: the end of the directory waits for those in its files.
         filled?;

@@ -67,6 +67,11 @@ pub(crate) fn register(registry: &Arc<Registry>, text: &[u8], quiet: bool) -> Re
     let name = BStr::from_bytes(path);
     // The directory does not keep the module loaded.
     let _module = ModuleRef::try_get().ok_or(EBUSY)?;
+    // Whoever finds the file before the others are there waits for them: without them the module goes again.
+    drop(registry.root.lock());
+    if !registry.open.get() {
+        return Err(EBUSY);
+    }
     if registry.rebooting() {
         pr_info!("error {}: bcache is in reboot\n", name);
         return Err(EBUSY);

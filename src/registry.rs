@@ -65,6 +65,8 @@ pub(crate) struct Registry {
     pub(crate) inner: Mutex<Lists>,
     /// The machine goes down: no registration, no sysfs store any more; one way.
     pub(crate) rebooting: Flag,
+    /// The module is there, all of it; one way.
+    pub(crate) open: Flag,
     pub(crate) major: Major,
     pub(crate) ids: Arc<MinorIds>,
     /// Teardown jobs and the look-around work.
@@ -145,6 +147,7 @@ impl Registry {
                     "Registry::inner"
                 ),
                 rebooting: Flag::new(false),
+                open: Flag::new(false),
                 major,
                 ids,
                 wq,
