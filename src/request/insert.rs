@@ -18,6 +18,7 @@ use super::{
     durable::Durably,
     keys::Keys,
     write::{
+        self,
         Next,
         Way,
         WriteReq,
@@ -28,7 +29,10 @@ use crate::{
     btree::Wait,
     journal::JournalPin, //
 };
-use bcache_core::key::Key;
+use bcache_core::key::{
+    Key,
+    Pos, //
+};
 use bcache_kernel::{
     batch::Ready,
     block::Status,
@@ -110,7 +114,7 @@ fn journal_now(req: &WriteReq) -> Option<(JournalPin, Keys<ROUND>)> {
     let ready = match req.way {
         Way::Back => req.error.is_ok() && att.wb.has_dirty.get(),
         Way::Through => req.error.is_ok() && req.cache.is_ok(),
-        Way::Bypass => true,
+        Way::Bypass => req.error.is_ok(),
     };
     if !ready || !task::may_try_locks() {
         return None;
@@ -166,7 +170,14 @@ impl Batch {
             return job.queue();
         }
         let first = self.keys.len();
-        let up_to = push_keys(&job, &mut self.keys);
+        let up_to = if job.way == Way::Bypass && !job.error.is_ok() {
+            match push_erasing_clean(&job, &mut self.keys) {
+                Ok(up_to) => up_to,
+                Err(e) => return fail(job, e),
+            }
+        } else {
+            push_keys(&job, &mut self.keys)
+        };
         let keys = first..self.keys.len();
         if let Some(slot) = self.members.get_mut(self.len) {
             *slot = Some(Member { job, keys, up_to });
@@ -290,19 +301,72 @@ fn push_keys<const N: usize>(req: &WriteReq, keys: &mut Keys<N>) -> u32 {
 
 /// Keys without pointers for what is not done yet, as many as a round has.
 fn push_erasing<const N: usize>(req: &WriteReq, keys: &mut Keys<N>) -> u32 {
-    let mut at = req.done;
-    for _ in 0..ROUND {
-        if at >= req.sectors {
-            break;
-        }
-        let sectors = req.sectors.saturating_sub(at).min(MAX_ERASE);
+    let mut left = ROUND;
+    erase_up_to(req, keys, req.done, req.sectors, &mut left)
+}
+
+/// Keys without pointers for the sectors from `at` up to `end`, at most `left`; gives the sector up to which they go.
+fn erase_up_to<const N: usize>(
+    req: &WriteReq,
+    keys: &mut Keys<N>,
+    mut at: u32,
+    end: u32,
+    left: &mut usize,
+) -> u32 {
+    while at < end && *left > 0 {
+        let sectors = end.saturating_sub(at).min(MAX_ERASE);
         let start = req.start.saturating_add(u64::from(at));
         if !keys.push(Key::extent(req.stay.att.inode, start, sectors, false, None)) {
             break;
         }
+        *left = left.saturating_sub(1);
         at = at.saturating_add(sectors);
     }
     at
+}
+
+/// As [`push_erasing`], for a write that the backing device has refused: dirty data stays. It is in the cache alone, and whoever
+/// wrote it was told that it is safe (C forgets it). May sleep.
+fn push_erasing_clean<const N: usize>(req: &WriteReq, keys: &mut Keys<N>) -> Result<u32> {
+    let inode = req.stay.att.inode;
+    let sector = |at: u32| req.start.saturating_add(u64::from(at));
+    let (from, to) = (sector(req.done), sector(req.sectors));
+    let (mut at, mut left) = (req.done, ROUND);
+    let mut all = true;
+    let offset = |s: u64| u32::try_from(s.saturating_sub(req.start)).unwrap_or(u32::MAX);
+    req.stay.att.set.btree_lookup(
+        Pos::new(inode, from),
+        Pos::new(inode, to),
+        false,
+        &mut |k| {
+            let k = k.piece(from, to);
+            if !k.dirty() || k.size() == 0 {
+                return true;
+            }
+            let gap = offset(k.start());
+            at = erase_up_to(req, keys, at, gap, &mut left);
+            all = at >= gap;
+            if all {
+                at = offset(k.end()).min(req.sectors);
+            }
+            all
+        },
+    )?;
+    if all {
+        at = erase_up_to(req, keys, at, req.sectors, &mut left);
+    }
+    Ok(at)
+}
+
+/// Sends a write off once all that is in the journal so far is durable. The submitter's context; waits for the journal's lock
+/// only.
+pub(super) fn flush_before(mut job: Job<WriteReq>) {
+    let Some(seq) = job.stay.att.set.journal.start_flush(u64::MAX) else {
+        return write::send(job, false);
+    };
+    job.next = Next::Begin;
+    job.seq = seq;
+    park(job);
 }
 
 /// Ends a write when the journal is durable with its keys. Worker.
@@ -326,10 +390,15 @@ fn flush_now(mut job: Job<WriteReq>) {
 fn when_written(mut job: Job<WriteReq>, entry: Option<u64>) {
     let Some(seq) = entry else { return finish(job) };
     job.seq = seq;
+    park(job);
+}
+
+/// Lets a write go on when its entry is durable. Any context.
+fn park(job: Job<WriteReq>) {
     let req = job.share();
     let set = &req.stay.att.set;
     set.when_durable(set.durable.writes(), &req);
-    end(req);
+    unpark(req);
 }
 
 impl Durably for WriteReq {
@@ -339,13 +408,16 @@ impl Durably for WriteReq {
 
     fn durable(req: Shared<Self>, status: Status) {
         req.error.record(status);
-        end(req);
+        unpark(req);
     }
 }
 
-/// Gives up one reference to a write whose keys are in; the last one ends it.
-fn end(req: Shared<WriteReq>) {
-    if let Some(job) = req.release() {
+/// Gives up one reference to a write that was parked; with the last one it begins or, its keys being in, ends.
+fn unpark(req: Shared<WriteReq>) {
+    let Some(job) = req.release() else { return };
+    if job.next == Next::Begin && job.error.is_ok() {
+        job.queue();
+    } else {
         finish(job);
     }
 }

@@ -62,6 +62,8 @@ pub(super) enum Way {
 /// What the worker does next with a write.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
+    /// All that was acknowledged before is durable: send the first data off.
+    Begin,
     /// Send the next data off.
     Send,
     /// Note in the superblock of the backing device that there is dirty data.
@@ -160,6 +162,16 @@ pub(super) fn submit(stay: Stay, user: UserBio, bypass: bool) {
         _lock: lock,
         stay,
     }));
+    if job.way != Way::Back
+        && job
+            .user
+            .as_ref()
+            .is_some_and(|u| u.opf().has(Opf::PREFLUSH))
+    {
+        // The flush that the backing device does covers its own cache. What was written before and is acknowledged may be in
+        // the open entry of the journal only, be it as data in the cache or as a range that the cache was to forget.
+        return insert::flush_before(job);
+    }
     send(job, false);
 }
 
@@ -207,7 +219,11 @@ impl JobRun for WriteReq {
     fn run(job: Job<Self>) {
         let _noio = memalloc::noio();
         match job.next {
-            Next::Send => send(job, true),
+            Next::Begin | Next::Send => {
+                let mut job = job;
+                job.next = Next::Send;
+                send(job, true);
+            }
             Next::MarkDirty => insert::mark_dirty(job),
             Next::Index => insert::insert_rest(job),
             Next::Flush => insert::flush(job),
@@ -435,9 +451,10 @@ impl EndIo for WriteIo {
                 if status.is_ok() {
                     dev.unflushed.done(flush);
                 } else {
-                    // As in C the write itself did not fail by this.
+                    // The write waits for its flush, and so fails with it (C: the write alone counts).
                     pr_err!("Can't flush {}\n", dev.name);
                     dev.backing_failed(opf);
+                    req.error.record(status);
                 }
                 req
             }

@@ -7,6 +7,9 @@
 # case: over_dirty | - | a write past the cache over dirty data that was made durable: a power cut now?
 # case: clean_read | - | reads of clean data that the cache fails to read
 # case: dirty_tail | - | a read of many pieces, of which the cache fails to read a clean one, and the last is dirty
+# case: dies_stopped | - | a clean device is stopped, takes another write from who has its disk open, and the cache fails; both come back
+# case: failed_write | - | a write past the cache that the disk refuses, over dirty data that was made durable
+# case: flush_past | - | fsync in a file system, past the cache, while the cache answers no more: the commit block on the disk before it does?
 # A cache device that fails, or seems to, at a bad moment; and what must be durable before the cache forgets.
 . "$(dirname "$0")/lib_fault.sh"
 cache=$(disk cache) back=$(disk back)
@@ -187,6 +190,86 @@ case_dirty_tail() {
 	is "old data is read" "$([ "$bytes" = o ] && echo yes || echo no)" no
 	saw "$([ -z "$bytes" ] && echo "an error" || echo "the last block is $([ "$bytes" = n ] && echo new || echo old)")"
 	is "the new block, read again" "$(dd if="$bdev" bs=4k skip=64 count=1 iflag=direct status=none | tr -d n | wc -c)" 0
+	no_fragile_pair
+}
+
+# first_byte: of the disk
+first_byte() {
+	dd if="$bdev" bs=4k count=1 iflag=direct status=none | head -c 1
+}
+
+case_dies_stopped() {
+	local byte
+	a_fragile_pair
+	put writethrough "$dir/cache_mode"
+	put 65535 "$SYSFS/$uuid/journal_delay_ms"
+	fill_with o
+	is "the first block" "$(first_byte)" o
+	exec 8<>"$bdev"
+	put 1 "$dir/stop"
+	sleep 0.5
+	ok "one more write, without a flush" python3 - <<-'END'
+		import fcntl, mmap, os
+		fcntl.fcntl(8, fcntl.F_SETFL, fcntl.fcntl(8, fcntl.F_GETFL) | os.O_DIRECT)
+		new = mmap.mmap(-1, 4096)
+		new.write(b"n" * 4096)
+		assert os.pwritev(8, [new], 0) == 4096
+	END
+	ok "the cache fails" dm_table upper "0 $size error"
+	put 1 "$SYSFS/$uuid/internal/trigger_gc" 2>/dev/null
+	within 10 grep -qx 1 "$SYSFS/$uuid/internal/io_disable"
+	exec 8<&-
+	ok "device and set are gone" within 20 none_left
+	dm_table upper "0 $size linear $cache 0"
+	ok "both can be registered" register "$upper" "$lower"
+	# What has left its set on disk is there at once, without a cache.
+	ok "the disk is there" within 10 test -b "$(bcache_of "$lower")"
+	bdev=$(bcache_of "$lower")
+	byte=$(first_byte)
+	is "the first block" "$byte" n
+	saw "what was written last is $([ "$byte" = n ] && echo "there" || echo "gone: the cache has older data")"
+	no_fragile_pair
+}
+
+case_failed_write() {
+	local byte
+	a_fragile_pair
+	set_to io_error_limit=2147483647 cache_mode=none
+	fill_with o
+	set_to cache_mode=writeback writeback_running=0
+	fill_with d
+	set_to cache_mode=none
+	ok "the disk takes no write" dm_table lower "0 $back_size flakey $back 0 0 60 1 error_writes"
+	fails "a write" block n 0
+	ok "the disk takes writes again" dm_table lower "0 $back_size linear $back 0"
+	byte=$(first_byte)
+	is "what was there before, or what was to be written" "${byte/n/d}" d
+	saw "then the block is $([ "$byte" = o ] && echo "older than both" || echo "what it was before")"
+	no_fragile_pair
+}
+
+case_flush_past() {
+	local writer early
+	a_fragile_pair
+	put none "$dir/cache_mode"
+	ok "a file system" mkfs.ext4 -qF -E lazy_itable_init=0,lazy_journal_init=0 "$bdev"
+	mkdir -p /mnt/x
+	ok "mount" mount "$bdev" /mnt/x
+	ok "a file" dd if=/dev/zero of=/mnt/x/file bs=64k count=1 conv=fsync status=none
+	trace_writes "$lower"
+	dmsetup suspend --noflush upper
+	dd if=/dev/zero of=/mnt/x/other bs=64k count=4 conv=fsync status=none &
+	writer=$!
+	sleep 3
+	traced_writes >/tmp/traced
+	dmsetup resume upper
+	wait $writer
+	result $? "fsync"
+	early=$(awk '/^F/ && $3 > 0' /tmp/traced | wc -l)
+	at_least "writes before the cache answered" "$(grep -vc '^F' /tmp/traced)" 1
+	is "writes with a flush among them" "$early" 0
+	saw "$([ "$early" = 0 ] && echo "not before what was acknowledged is durable" || echo "yes, though what was acknowledged before is not durable")"
+	ok "unmount" umount /mnt/x
 	no_fragile_pair
 }
 
