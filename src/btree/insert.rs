@@ -352,7 +352,7 @@ impl CacheSet {
     /// Marks the range of `k` as a cache miss under way, with the check pointer of `k`: filling it
     /// is a [`CacheSet::btree_replace`] of this key, which fails for what was changed meanwhile.
     ///
-    /// Only in memory: a split or the shrinker may drop it, the fill then finds nothing to replace.
+    /// The check key is only in memory: a split or the shrinker may drop it, the fill then finds nothing to replace.
     ///
     /// # Errors
     ///
@@ -368,7 +368,7 @@ impl CacheSet {
         while rest.size() != 0 {
             let hole = self.modify(rest.start_pos(), wait, false, &mut |leaf, n| {
                 let part = part_before(&rest, leaf.key.end);
-                let hole = self.check_part(n, &part)?;
+                let hole = self.check_part(leaf, n, &part)?;
                 rest.cut_front(part.end());
                 Ok(hole)
             })?;
@@ -379,16 +379,28 @@ impl CacheSet {
         Ok(())
     }
 
-    fn check_part(&self, n: &mut LeafNode, k: &Key) -> Result<bool, NoMem> {
-        let mut there = n
+    /// Puts a check key over a hole. Stale keys there are erased on disk, too: in memory nothing is left of them, so that gc
+    /// would not see how old they get, and some day the generation of their bucket would be theirs again.
+    fn check_part(&self, leaf: &Leaf, n: &mut LeafNode, k: &Key) -> Result<bool, NoMem> {
+        let there = n
             .keys
             .seek(k.start_pos())
             .take_while(|old| old.start_pos() < k.pos());
-        if there.any(|old| self.key_is_live(old)) {
-            return Ok(false);
+        let mut stale = false;
+        for old in there {
+            if self.key_is_live(old) {
+                return Ok(false);
+            }
+            stale |= old.ptr().is_some_and(|p| p.is_available());
         }
-        n.keys
-            .insert(k, self.geo.bucket_sectors(), |old| self.key_dropped(old))?;
+        let bucket = self.geo.bucket_sectors();
+        // A full leaf cannot be split here. The fill does that, and a leaf that is made anew has no stale keys.
+        if stale && !self.leaf_full(leaf, n) {
+            let erased = Key::extent(k.inode(), k.start(), k.size(), false, None);
+            n.pending.insert(&erased, bucket, |_| ())?;
+            leaf.mark_dirty(n, None);
+        }
+        n.keys.insert(k, bucket, |old| self.key_dropped(old))?;
         Ok(true)
     }
 
