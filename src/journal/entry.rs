@@ -143,7 +143,13 @@ impl State {
 
     /// Whether `n` more words fit into the open entry.
     pub(super) fn has_room(&self, n: usize) -> bool {
-        self.words.len().saturating_add(n) <= self.limit() || self.is_empty()
+        self.words.len().saturating_add(n) <= self.limit() || self.may_skip_rest()
+    }
+
+    /// Whether the rest of the current bucket can be given up: nothing is in the open entry. What is left of the reserve is
+    /// used by that entry, as it is, which gives back a bucket.
+    fn may_skip_rest(&self) -> bool {
+        self.is_empty() && !self.space.in_reserve()
     }
 
     /// Adds keys of `n` words in all and pins the open entry; `Ok(None)` if there is no room.
@@ -156,7 +162,7 @@ impl State {
             return Err(EINVAL);
         }
         if self.words.len().saturating_add(n) > self.limit() {
-            if !self.is_empty() {
+            if !self.may_skip_rest() {
                 return Ok(None);
             }
             // The rest of the bucket is too small even for these keys alone.
@@ -194,16 +200,23 @@ impl State {
         if ring.free() < ring_floor {
             return Room::Flush(oldest);
         }
-        if self.blocks() <= self.space.blocks_free() {
+        let fits = self.blocks() <= self.space.blocks_free();
+        if fits && !self.space.in_reserve() {
             return Room::Ready;
         }
         self.space.reclaim(self.durable_last);
-        if self.space.advance(false) {
-            return Room::Ready;
-        }
         // An entry with today's `last_seq` frees a bucket as soon as it is durable: worth the
         // reserve.
         let helps = self.space.would_reclaim(oldest);
+        if fits && (helps || self.urgent || !self.space.in_reserve()) {
+            return Room::Ready;
+        }
+        if !fits && self.space.advance(false) {
+            return Room::Ready;
+        }
+        if fits {
+            return Room::Flush(self.space.oldest_needed().max(oldest));
+        }
         if (helps || self.urgent) && self.space.advance(true) {
             return Room::Ready;
         }

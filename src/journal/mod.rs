@@ -25,7 +25,7 @@
 //! | gc | structure mutex or one leaf's locks | disk, journal *meta* entry; never for a bucket |
 //! | journal thread | - | disk; room in the journal: writes of leaves (`btree_flush_oldest`), inserts that hold pins |
 //! | batch of writes (`request/insert.rs`), until its keys are in the journal | what all its writes hold | as an insert before [`Journal::add`]; never for a write of a user |
-//! | flush, durable write | writeback lock (shared), pins of data buckets (parked, ended by the journal thread) | journal thread |
+//! | flush, write that begins or ends durable | writeback lock (shared), pins of data buckets (parked, ended by the journal thread) | journal thread |
 //!
 //! The only way round would be: insert with a pin (of the oldest entry) -> bucket -> allocator ->
 //! meta entry -> journal thread -> room -> that insert. It is cut twice:
@@ -128,6 +128,13 @@ impl Journal {
     /// Scan: the bucket `i` has an entry `seq`.
     fn scan_found(&self, i: u32, seq: u64) {
         self.state.lock().space.raise_seq(usize_from_u32(i), seq);
+    }
+
+    /// Scan: the bucket `i` has an entry `seq` that ends at this byte.
+    fn scan_read(&self, i: u32, seq: u64, end: usize) {
+        let mut st = self.state.lock();
+        let end = end.div_ceil(st.geo.block_bytes().max(1));
+        st.space.found(usize_from_u32(i), seq, end);
     }
 
     /// Scan: all buckets have been looked at.

@@ -170,8 +170,9 @@ impl Scan<'_> {
                 Ok(jset) => {
                     self.before = Some(jset.seq);
                     self.found.add(&jset)?;
-                    self.c.journal.scan_found(i, jset.seq);
                     at = at.saturating_add(jset.bytes_rounded(block_bytes));
+                    let end = offset.saturating_add(at);
+                    self.c.journal.scan_read(i, jset.seq, end);
                 }
                 // It goes on behind the window: read again from here.
                 Err(BadJset::Short) if at != 0 => return Ok(at),

@@ -21,6 +21,8 @@ pub struct Space<S> {
     blocks_free: usize,
     blocks: usize,
     reserve: usize,
+    /// The newest entry of the scan, and the block behind it.
+    newest: (u64, usize),
 }
 
 impl<S: DerefMut<Target = [u64]>> Space<S> {
@@ -34,16 +36,21 @@ impl<S: DerefMut<Target = [u64]>> Space<S> {
             blocks_free: 0,
             blocks,
             reserve: 0,
+            newest: (0, blocks),
         }
     }
 
-    /// Goes on behind what a scan found: the bucket with the highest number is full, all others are
-    /// needed.
+    /// Goes on behind what a scan found: in the bucket with the highest number, behind the newest entry. All others are
+    /// needed. (C goes on in the next bucket, which is one too few if the replay itself needs room.)
     pub fn after_scan(&mut self) {
         let newest = self.seqs.iter().enumerate().max_by_key(|(_, seq)| **seq);
         self.cur = newest.map_or(0, |(i, _)| i);
         self.last = self.next(self.cur);
-        self.blocks_free = 0;
+        let (seq, end) = self.newest;
+        self.blocks_free = match newest {
+            Some((_, highest)) if *highest == seq => self.blocks.saturating_sub(end),
+            _ => 0,
+        };
     }
 
     /// Sets the highest sequence number of a bucket.
@@ -57,6 +64,14 @@ impl<S: DerefMut<Target = [u64]>> Space<S> {
     pub fn raise_seq(&mut self, bucket: usize, seq: u64) {
         if let Some(slot) = self.seqs.get_mut(bucket) {
             *slot = seq.max(*slot);
+        }
+    }
+
+    /// Notes that an entry `seq` ends before block `end` of its bucket.
+    pub fn found(&mut self, bucket: usize, seq: u64, end: usize) {
+        self.raise_seq(bucket, seq);
+        if seq > self.newest.0 {
+            self.newest = (seq, end);
         }
     }
 
@@ -119,6 +134,11 @@ impl<S: DerefMut<Target = [u64]>> Space<S> {
     /// The highest sequence number in the oldest bucket that is not free.
     pub fn oldest_needed(&self) -> u64 {
         self.seqs.get(self.last).copied().unwrap_or(0)
+    }
+
+    /// Whether the current bucket is the one that is kept in reserve: there is no free one behind it.
+    pub fn in_reserve(&self) -> bool {
+        self.free_buckets() < self.reserve
     }
 
     /// Goes to the next bucket if it is free (and, unless `urgent`, not kept in reserve).
@@ -209,6 +229,43 @@ mod tests {
         assert_eq!(s.free_buckets(), 2);
         assert!(s.advance(false));
         assert_eq!(s.take(1, 18), Some((2, 0)));
+    }
+
+    #[test]
+    fn goes_on_behind_the_newest_entry() {
+        let mut ring = [0; 3];
+        let mut s = Space::new(&mut ring[..], 4);
+        for (bucket, seq, end) in [
+            (0, 5, 2),
+            (0, 6, 4),
+            (1, 7, 1),
+            (1, 8, 3),
+            (1, 4, 4),
+            (2, 3, 4),
+        ] {
+            s.found(bucket, seq, end);
+        }
+        s.after_scan();
+        // There is no other free bucket, and this one has a block.
+        assert_eq!((s.free_buckets(), s.blocks_free()), (0, 1));
+        s.reclaim(1);
+        assert_eq!(s.take(1, 9), Some((1, 3)));
+        assert_eq!(s.take(1, 10), None);
+    }
+
+    #[test]
+    fn the_reserve_is_known() {
+        let mut ring = [0; 4];
+        let mut s = Space::new(&mut ring[..], 2);
+        s.keep_reserve();
+        for seq in 1..=2 {
+            assert!(s.advance(false) && s.take(2, seq).is_some() && !s.in_reserve());
+        }
+        assert!(!s.advance(false) && s.advance(true) && s.in_reserve());
+        assert!(s.take(1, 3).is_some());
+        // An entry that needs none but the last two gives one back.
+        s.reclaim(2);
+        assert!(!s.in_reserve());
     }
 
     #[test]
