@@ -4,69 +4,19 @@
 # Power cuts: while a writer runs, both disks are frozen and copied; each copy has to recover to what had been synced.
 # Small buckets make small nodes: leaves split and merge all the time.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib_crash.sh"
 quiet_udev
-writer_py=$(dirname "$0")/lib_crash_writer.py
-blocks=16384
-rounds=4
-log=/run/writes
-linear() {
-	dmsetup create "$1" --table "0 $(blockdev --getsz "$2") linear $2 0"
-	readlink -f "/dev/mapper/$1"
-}
-# tune: what makes a started set do as much as it can
-tune() {
-	set_dir=$SYSFS/$(set_uuid "$cache")
-	put writeback "$(sysdir "$back")/cache_mode"
-	put 0 "$(sysdir "$back")/sequential_cutoff"
-	put 1 "$(sysdir "$back")/writeback_percent"
-	put 1 "$set_dir/internal/gc_always_rewrite"
-	put 1 "$set_dir/internal/copy_gc_enabled"
-	put 0 "$set_dir/congested_read_threshold_us"
-	put 0 "$set_dir/congested_write_threshold_us"
-}
-# load SEED: starts the writer
-load() {
-	: >$log
-	python3 "$writer_py" write "$dev" $log $blocks 100000000 "$1" &
-	writer=$!
-}
-# cut: copies both disks as a crash would leave them
+
+# Disks without a volatile cache: all that was answered is there.
 cut_power() {
-	mark=$(wc -l <$log)
-	dmsetup suspend --nolockfs --noflush cache
-	dmsetup suspend --nolockfs --noflush back
+	freeze
 	dd if="$(disk cache)" of="$(disk cache2)" bs=4M iflag=direct oflag=direct status=none
 	dd if="$(disk back)" of="$(disk back2)" bs=4M iflag=direct oflag=direct status=none
-	cp $log $log.crash
-	kill $writer
-	dmsetup resume back
-	dmsetup resume cache
-	wait $writer 2>/dev/null
+	thaw
 }
 
 cache=$(linear cache "$(disk cache)") back=$(linear back "$(disk back)")
 dev=$(start_pair "$cache" "$back" --bucket 16384)
-tune
-load 1
-for round in $(seq "$rounds"); do
-	sleep $((3 + RANDOM % 5))
-	[ $((round % 2)) = 0 ] && put 1 "$set_dir/internal/trigger_gc" && sleep 0.3
-	cut_power
-	# Only one set of this UUID can run.
-	ok "round $round: the first pair stops" stop_all 120
-	ok "round $round: the copies register" register "$(disk back2)" "$(disk cache2)"
-	ok "round $round: the disk is there" within 20 test -b /dev/bcache0
-	note "$(dmesg | grep replay | tail -1)"
-	ok "round $round: synced data is there" \
-		python3 "$writer_py" check /dev/bcache0 $log.crash $blocks "$mark"
-	ok "round $round: the copies stop" stop_all 60
-	[ "$round" = "$rounds" ] && break
-	register "$back" "$cache"
-	within 20 test -b /dev/bcache0
-	dev=/dev/bcache0
-	tune
-	dd if=/dev/zero of="$dev" bs=1M count=$((blocks / 256)) oflag=direct conv=fsync status=none
-	load $((round + 1))
-done
+crash_rounds 4
 ok "no complaint" no_complaint
 done_testing
