@@ -3,13 +3,15 @@
 """Reads and writes stamped blocks through whatever disk stands in front of a backing device, which may come and go at any
 time; checks each block that it reads against what was acknowledged.
 
-  lib_stress.py [--cache-fails] BACKING FIRST BLOCKS SECONDS SETTLED [GO]
+  lib_stress.py [--requests-fail] [--cache-fails FILE] BACKING FIRST BLOCKS SECONDS SETTLED [GO]
 FIRST, BLOCKS: the area that is ours, in blocks of 4 KiB
 
 After SECONDS, or once the file GO is no more, it waits for the file SETTLED and then reads the whole area. A write that failed
-may have happened, or not, or in part. With --cache-fails what was written and not synced may be lost with the cache, and
-older data come back, as from any disk that holds writes back: but not as long as the disk stays open, and never what was
-synced. Prints what it did; exit status 1 if a block held anything else.
+may have happened, or not, or in part. A disk that has failed a request has to fail all that come after it, since only the end
+of a disk is a reason, unless --requests-fail says that there are others. Once there is the file of --cache-fails the cache is
+one more: what was written and not synced may be lost with it, and older data come back, as from any disk that holds writes
+back: but not as long as the disk stays open, and never what was synced. Prints what it did; exit status 1 if a block held
+anything else.
 """
 import mmap
 import os
@@ -20,7 +22,11 @@ import time
 
 BLOCK = 4096
 STAMP = struct.Struct("<QQ")
-cache_fails = sys.argv[1] == "--cache-fails" and sys.argv.pop(1)
+requests_fail = sys.argv[1] == "--requests-fail" and sys.argv.pop(1)
+failing = None
+if sys.argv[1] == "--cache-fails":
+    failing = sys.argv[2]
+    del sys.argv[1:3]
 backing = os.path.basename(sys.argv[1])
 first, blocks, seconds = (int(n) for n in sys.argv[2:5])
 settled, go = (sys.argv[5:] + [None])[:2]
@@ -28,10 +34,14 @@ settled, go = (sys.argv[5:] + [None])[:2]
 allowed = [{0} for _ in range(blocks)]
 later = [{0} for _ in range(blocks)]
 unsynced = {}
-count = {"disks": 0, "writes": 0, "syncs": 0, "reads": 0, "failed writes": 0, "failed reads": 0, "bad": 0}
+count = {"disks": 0, "writes": 0, "syncs": 0, "reads": 0, "failed writes": 0, "failed reads": 0, "failed without reason": 0, "bad": 0}
 buf = mmap.mmap(-1, 16 * BLOCK)
 rng = random.Random(first)
 seq = 0
+
+
+def cache_fails():
+    return failing is not None and os.path.exists(failing)
 
 
 def opened():
@@ -104,13 +114,27 @@ def read(fd, at, n):
     return True
 
 
+def has_ended(fd):
+    """The disk fails whatever comes; a reason that we know need not be looked for."""
+    for _ in range(10):
+        if requests_fail or cache_fails():
+            return True
+        try:
+            if os.preadv(fd, [memoryview(buf)[:BLOCK]], first * BLOCK) == BLOCK:
+                return False
+        except OSError:
+            pass
+        time.sleep(0.1)
+    return True
+
+
 def work(fd, until):
     while time.monotonic() < until:
-        if rng.random() < 0.05 and not sync(fd):
-            return
         n = rng.choice((1, 1, 1, 2, 4, 16))
         at = rng.randrange(blocks - n)
-        if not (write if rng.random() < 0.6 else read)(fd, at, n):
+        good = rng.random() >= 0.05 or sync(fd)
+        if not (good and (write if rng.random() < 0.6 else read)(fd, at, n)):
+            count["failed without reason"] += not has_ended(fd)
             return
         # Others want the processors, too.
         time.sleep(0.002)
@@ -120,21 +144,28 @@ def whole(fd):
     return all(read(fd, at, 1) for at in range(blocks))
 
 
+def may_have_lost():
+    """Another disk than the one that was open before: the cache may have failed in between."""
+    global allowed
+    if cache_fails():
+        unsynced.clear()
+        allowed = [set(stamps) for stamps in later]
+
+
 end = time.monotonic() + seconds
 while time.monotonic() < end and (go is None or os.path.exists(go)):
     disk = opened()
     if disk is None:
         time.sleep(0.05)
         continue
+    may_have_lost()
     work(disk, min(end, time.monotonic() + rng.random()))
     os.close(disk)
-    if cache_fails:
-        unsynced.clear()
-        allowed = [set(stamps) for stamps in later]
     time.sleep(0.02)
 while not os.path.exists(settled):
     time.sleep(0.1)
 disk = opened()
+may_have_lost()
 complete = disk is not None and whole(disk)
 print(f"{backing}:", ", ".join(f"{n} {what}" for what, n in count.items()), "" if complete else "- not read to the end")
-sys.exit(not complete or count["bad"] > 0 or not count["writes"])
+sys.exit(not complete or count["bad"] > 0 or count["failed without reason"] > 0 or not count["writes"])

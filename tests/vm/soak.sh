@@ -13,7 +13,7 @@ cycles=${1:-10} failures=${2:-6} limit=${3:-30}
 back=$(disk back) dir=$(sysdir "$(disk back)")
 sectors=$(blockdev --getsz "$(disk cache)")
 linear="0 $sectors linear $(disk cache) 0"
-go=/tmp/go settled=/tmp/settled
+go=/tmp/go settled=/tmp/settled failing=/tmp/failing
 dmsetup create fragile --table "$linear"
 cache=$(readlink -f /dev/mapper/fragile)
 start_pair "$cache" "$back" --bucket 65536 >/dev/null
@@ -36,9 +36,18 @@ detached() {
 set_gone() {
 	[ ! -e "$SYSFS/$uuid" ]
 }
-# Stopped, or without a cache: never one that goes on as if nothing had happened.
+# ended [STATE]: the set is gone; the log says if there was dirty data, and so what has to become of the disk: with it, the end,
+# without, a disk without a cache
 ended() {
-	set_gone && { [ ! -e "$dir" ] || detached; }
+	local said
+	set_gone || return
+	said=$(dmesg | sed -n 's/.*stop_when_cache_set_failed of .* and cache is \([a-z]*\),.*/\1/p' | tail -n 1)
+	[ "${1:-$said}" = "$said" ] || return
+	case $said in
+	dirty) [ ! -e "$dir" ] ;;
+	clean) detached ;;
+	*) return 1 ;;
+	esac
 }
 # timed COMMAND...: it succeeds within the limit; counts how long that took
 timed() {
@@ -69,8 +78,8 @@ known() {
 	attached "$back" || put "$uuid" "$dir/attach"
 }
 one_failure() {
-	local mode=writeback rate=8
-	[ $(($1 % 4)) != 0 ] || mode=writethrough rate=1000000
+	local mode=writeback rate=8 state=
+	[ $(($1 % 4)) != 0 ] || mode=writethrough rate=1000000 state=clean
 	known || { echo "cannot be registered"; return 1; }
 	tune $mode $rate || return
 	if [ $mode = writethrough ]; then
@@ -83,7 +92,7 @@ one_failure() {
 	dm_table fragile "0 $sectors error" || return
 	# If nobody else notices.
 	write_some 2>/dev/null
-	timed ended || return
+	timed ended ${state:+"$state"} || return
 	dm_table fragile "$linear"
 }
 # repeat NAME COUNT COMMAND: with the number of the round
@@ -107,7 +116,7 @@ touch $go
 mkfifo /tmp/never
 checkers=()
 for first in 0 2048; do
-	python3 "$(dirname "$0")/lib_stress.py" --cache-fails "$back" $first 2048 100000 $settled $go >/tmp/checked.$first 2>&1 &
+	python3 "$(dirname "$0")/lib_stress.py" --cache-fails $failing "$back" $first 2048 100000 $settled $go >/tmp/checked.$first 2>&1 &
 	checkers+=($!)
 done
 (
@@ -119,6 +128,7 @@ done
 ) 2>/dev/null &
 
 repeat "detach" "$cycles" one_cycle
+touch $failing
 repeat "set failure" "$failures" one_failure
 
 rm $go
