@@ -6,7 +6,8 @@
 # MiB/s, then nothing, on a backing device of 4 MiB/s; C's driver under the same load. The guests run with --icount: their
 # clock stands still while nobody works, so that it takes four minutes of the host each, and gives the same each time.
 # The figures agree with those of the simulator, those of `pi` with those of C's driver, and those of `adaptive` are what it
-# promises. `make controller-guest` runs this; pictures and numbers stay in $CONTROLLER_OUT, if that is set.
+# promises. `make controller-guest` runs this; pictures and numbers stay in $CONTROLLER_OUT, and the
+# documents get the picture, if that is set.
 set -u
 here=$(dirname "$0")
 top=$(cd "$here/../.." && pwd)
@@ -29,4 +30,4 @@ guest() {
 }
 guest c C
 guest rust pi adaptive
-exec "$top/scripts/sim" --out "$out" --guest "$out" step
+exec "$top/scripts/sim" ${CONTROLLER_OUT:+--docs} --out "$out" --guest "$out" step

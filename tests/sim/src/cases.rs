@@ -22,7 +22,6 @@ pub struct Case {
     pub seconds: u64,
     pub windows: Vec<Window>,
     pub check: fn(&[Curve], &mut Report),
-    pub shows_terms: bool,
     pub shows_latency: bool,
     /// The device whose curves are shown and judged.
     pub shown: usize,
@@ -120,14 +119,18 @@ fn step() -> Case {
                 let (c, pi) = (of(curves, C, &w), of(curves, PI, &w));
                 // In a guest the first update of the rate comes up to a period, 5 s, after the first dirty data: the peak
                 // was 8 s earlier in one run than with C, and the end 5.7 % lower.
-                let mut same = |what: &str, got: f64, wanted: f64| {
-                    r.near(&format!("pi as C, {}: {what}", w.name), got, wanted, 0.08);
+                let mut same_or = |what: &str, got: f64, wanted: f64, least: f64| {
+                    let what = format!("pi as C, {}: {what}", w.name);
+                    r.near_or(&what, got, wanted, 0.08, least);
                 };
-                same("peak, MiB", pi.peak / MIB, c.peak / MIB);
                 if w.name == off.name {
-                    let at = |clean: Option<f64>| w.from + clean.unwrap_or(f64::INFINITY);
-                    same("clean at, s", at(pi.clean), at(c.clean));
-                } else {
+                    let after = |clean: Option<f64>| clean.unwrap_or(f64::INFINITY);
+                    // fio needs a second or two to end, and dirty data is looked at once a second.
+                    same_or("clean after, s", after(pi.clean), after(c.clean), 3.0);
+                }
+                let mut same = |what: &str, got, wanted| same_or(what, got, wanted, 0.0);
+                same("peak, MiB", pi.peak / MIB, c.peak / MIB);
+                if w.name != off.name {
                     same(
                         "dirty at the end, MiB",
                         pi.mean_dirty / MIB,
@@ -154,7 +157,6 @@ fn step() -> Case {
                 60.0,
             );
         },
-        shows_terms: true,
         shows_latency: false,
         shown: 0,
         rate_room: 1.6,
@@ -195,7 +197,6 @@ fn d12() -> Case {
                 r.near(&name("rate at 60 s, MiB/s"), at(60).rate / MIB, 65.7, 0.1);
             }
         },
-        shows_terms: true,
         ..case(
             "d12",
             "The published trace D12: cache 300 GiB, target 1 %, 100 MiB/s of random writes",
@@ -214,7 +215,6 @@ fn case(name: &'static str, title: &'static str) -> Case {
         seconds: 600,
         windows: Vec::new(),
         check: |_, _| {},
-        shows_terms: false,
         shows_latency: false,
         shown: 0,
         rate_room: 1.6,
@@ -521,7 +521,6 @@ fn guest() -> Case {
                 15.0,
             );
         },
-        shows_terms: true,
         ..case(
             "guest",
             "Simulated and measured: a step of the load to 1 MiB/s",

@@ -34,6 +34,18 @@ impl Report {
         );
     }
 
+    /// As [`Self::near`], or nearer than `least`, which cannot be told apart.
+    pub fn near_or(&mut self, what: &str, got: f64, wanted: f64, share: f64, least: f64) {
+        if (got - wanted).abs() <= least {
+            self.say(
+                true,
+                &format!("{what}: {got:.2}, {wanted:.2} is known (±{least})"),
+            );
+        } else {
+            self.near(what, got, wanted, share);
+        }
+    }
+
     /// It happened, and in time.
     pub fn by(&mut self, what: &str, got: Option<f64>, most: f64) {
         match got {

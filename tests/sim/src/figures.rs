@@ -17,6 +17,8 @@ pub struct Window {
 pub struct Figures {
     /// From when on dirty data stays within 10 % of the target, since the start of the window.
     pub settled: Option<f64>,
+    /// What there should be of it at the end.
+    pub target: f64,
     /// The highest amount of dirty data, and when.
     pub peak: f64,
     pub peak_at: f64,
@@ -31,6 +33,8 @@ pub struct Figures {
     /// Means of the last sixth.
     pub mean_dirty: f64,
     pub mean_rate: f64,
+    pub mean_p: f64,
+    pub mean_i: f64,
     pub mean_cleaned: f64,
     /// Mean latency of reads in the window, microseconds.
     pub latency: Option<f64>,
@@ -47,6 +51,7 @@ pub fn figures(rows: &[Row], w: &Window) -> Figures {
     let mut f = Figures::default();
     let Some(last) = rows.last() else { return f };
     let target = last.target.max(1.0);
+    f.target = last.target;
     let off = |r: &Row| r.dirty / target - 1.0;
     let outside = rows.iter().rposition(|r| off(r).abs() > 0.1);
     f.settled = match outside {
@@ -67,6 +72,8 @@ pub fn figures(rows: &[Row], w: &Window) -> Figures {
     let end = &rows[rows.len() - rows.len().div_ceil(6)..];
     f.mean_dirty = mean(end.iter().map(|r| r.dirty));
     f.mean_rate = mean(end.iter().map(|r| r.rate));
+    f.mean_p = mean(end.iter().map(|r| r.p));
+    f.mean_i = mean(end.iter().map(|r| r.i));
     f.mean_cleaned = mean(end.iter().map(|r| r.cleaned));
     f.steady = f.mean_dirty / target - 1.0;
     let waits: Vec<f64> = rows.iter().filter_map(|r| r.latency).collect();

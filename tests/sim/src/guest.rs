@@ -52,7 +52,12 @@ fn row(line: &str) -> Option<Row> {
     })
 }
 
-/// The figures of each window. Latencies are not compared: `null_blk` keeps requests for the rest of its tick of 20 ms, the
+/// fio needs so many seconds to begin or end, and dirty data is looked at once a second.
+const SECONDS: f64 = 3.0;
+/// Of the target: what is nearer to each other than this is the same distance from it.
+const POINTS: f64 = 0.1;
+
+/// The figures of each window. The steady error is compared as what it is made of: the mean of dirty data. Latencies are not compared: `null_blk` keeps requests for the rest of its tick of 20 ms, the
 /// model does not. What a law promises of them is checked of both.
 pub fn compare(case: &Case, simulated: &[Curve], measured: &[Curve], r: &mut Report) {
     if case.shows_latency {
@@ -65,20 +70,30 @@ pub fn compare(case: &Case, simulated: &[Curve], measured: &[Curve], r: &mut Rep
             .expect("the same laws");
         for w in &case.windows {
             let (f, g) = (figures(&s.rows, w), figures(&m.rows, w));
-            let mut near = |what: &str, got: f64, wanted: f64| {
-                r.near(
-                    &format!("{}, {}: {what}", m.kind.name(), w.name),
-                    got,
-                    wanted,
-                    SHARE,
-                );
+            let mut near_or = |what: &str, got: f64, wanted: f64, least: f64| {
+                let what = format!("{}, {}: {what}", m.kind.name(), w.name);
+                r.near_or(&what, got, wanted, SHARE, least);
             };
+            // Never is as near to never as can be.
+            let seconds = |v: Option<f64>| v.unwrap_or(w.to - w.from);
             if f.clean.is_some() || g.clean.is_some() {
-                // Since the load began: fio needs a second to do so.
-                let at = |clean: Option<f64>| w.from + clean.unwrap_or(f64::INFINITY);
-                near("clean at, s", at(g.clean), at(f.clean));
+                near_or(
+                    "clean after, s",
+                    seconds(g.clean),
+                    seconds(f.clean),
+                    SECONDS,
+                );
                 continue;
             }
+            near_or(
+                "settled after, s",
+                seconds(g.settled),
+                seconds(f.settled),
+                SECONDS,
+            );
+            near_or("below the target, s", g.below, f.below, SECONDS);
+            near_or("overshoot", g.overshoot, f.overshoot, POINTS);
+            let mut near = |what: &str, got, wanted| near_or(what, got, wanted, 0.0);
             near("peak, MiB", g.peak / MIB, f.peak / MIB);
             near(
                 "dirty at the end, MiB",

@@ -116,9 +116,10 @@ fn curves(case: &cases::Case) -> Vec<Curve> {
 
 fn print_table(case: &cases::Case, curves: &[Curve]) {
     println!(
-        "# {:<18} {:<9} {:>8} {:>10} {:>8} {:>9} {:>7} {:>8} {:>10} {:>10} {:>9}",
+        "# {:<18} {:<9} {:>10} {:>8} {:>10} {:>8} {:>9} {:>7} {:>8} {:>10} {:>10} {:>10} {:>10} {:>9}",
         "window",
         "law",
+        "target MiB",
         "settled",
         "peak MiB",
         "over",
@@ -126,6 +127,8 @@ fn print_table(case: &cases::Case, curves: &[Curve]) {
         "below",
         "clean",
         "rate KiB/s",
+        "P KiB/s",
+        "I KiB/s",
         "written",
         "read ms"
     );
@@ -134,9 +137,10 @@ fn print_table(case: &cases::Case, curves: &[Curve]) {
             let f = figures::figures(&curve.rows, window);
             let seconds = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.0} s"));
             println!(
-                "# {:<18} {:<9} {:>8} {:>10.1} {:>7.0}% {:>8.0}% {:>5.0} s {:>8} {:>10.0} {:>10.0} {:>9}",
+                "# {:<18} {:<9} {:>10.1} {:>8} {:>10.1} {:>7.0}% {:>8.0}% {:>5.0} s {:>8} {:>10.0} {:>10.0} {:>10.0} {:>10.0} {:>9}",
                 window.name,
                 curve.kind.name(),
+                f.target / MIB,
                 seconds(f.settled),
                 f.peak / MIB,
                 f.overshoot * 100.0,
@@ -144,6 +148,8 @@ fn print_table(case: &cases::Case, curves: &[Curve]) {
                 f.below,
                 seconds(f.clean),
                 f.mean_rate.min(1e6) / 2.0,
+                f.mean_p / 2.0,
+                f.mean_i / 2.0,
                 f.mean_cleaned / 2.0,
                 f.latency.map_or("-".into(), |l| format!("{:.1}", l / 1000.0)),
             );

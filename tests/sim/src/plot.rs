@@ -56,7 +56,7 @@ struct Line {
 }
 
 pub fn draw(case: &Case, curves: &[Curve], file: &Path) -> Result {
-    let panels = 2 + usize::from(case.shows_latency) + usize::from(case.shows_terms);
+    let panels = 3 + usize::from(case.shows_latency);
     let root = SVGBackend::new(file, (1100, 90 + 260 * panels as u32)).into_drawing_area();
     root.fill(&WHITE)?;
     let root = root.titled(case.title, (FONT, 20).into_font().color(&INK))?;
@@ -111,27 +111,24 @@ pub fn draw(case: &Case, curves: &[Curve], file: &Path) -> Result {
         panel(&parts[next], "latency of reads, ms", end, None, waits)?;
         next += 1;
     }
-    if case.shows_terms {
-        let mut terms = Vec::new();
-        for c in curves {
-            for (term, width, value) in [("P", 2, (|r| r.p) as fn(&Row) -> f64), ("I", 1, |r| r.i)]
-            {
-                terms.push(Line {
-                    label: format!("{term} of {}", name(c)),
-                    colour: shade(c),
-                    width,
-                    points: c.rows.iter().map(|r| (r.t, value(r) / MIB)).collect(),
-                });
-            }
+    let mut terms = Vec::new();
+    for c in curves {
+        for (term, width, value) in [("P", 2, (|r| r.p) as fn(&Row) -> f64), ("I", 1, |r| r.i)] {
+            terms.push(Line {
+                label: format!("{term} of {}", name(c)),
+                colour: shade(c),
+                width,
+                points: c.rows.iter().map(|r| (r.t, value(r) / MIB)).collect(),
+            });
         }
-        panel(
-            &parts[next],
-            "terms, MiB/s",
-            end,
-            Some((-most, most)),
-            terms,
-        )?;
     }
+    panel(
+        &parts[next],
+        "terms, MiB/s",
+        end,
+        Some((-most, most)),
+        terms,
+    )?;
     root.present()?;
     Ok(())
 }
