@@ -4,7 +4,7 @@
 #   sudo make install
 # For developers: everything else happens in the lab (scripts/lab), which makes itself on first use.
 #   make demo     the module at work in a guest, with a picture
-#   make test     the whole suite; with a slice of the next if its kernel is there
+#   make test     the whole suite, and a slice of the next
 #   make debug-lane   the suite on a kernel with KASAN, lockdep, kmemleak, KUnit, ...: built on first use
 #   make soak     the long runs on that kernel: hundreds of detaches and set failures, ten minutes of everything at once
 #   make faults   the faults of the C driver, provoked with both drivers; makes the table in README.md
@@ -57,9 +57,9 @@ demo:
 faults:
 	scripts/faults
 
-# The controller of the writeback rate on simulated disks, beside C's: figures, and plots in sim/.
+# The controller of the writeback rate on simulated disks, beside C's: figures, and plots in sim/ and docs/.
 sim:
-	scripts/sim
+	scripts/sim --docs
 
 # Instructions per request beside those of the C driver, in three boots, 5 minutes each; table and picture go to docs/.
 # PROFILE=ROW: where a row's instructions are, from one boot. Files go to bench/.
@@ -74,7 +74,7 @@ bench-latency:
 bench-core:
 	scripts/bench-core
 
-# The controller in guests, C's driver and this one, compared with the simulation: figures, and plots in controller-guest/. Ten
-# minutes.
+# The controller in guests, C's driver and this one, compared with the simulation: figures, and plots in controller-guest/ and
+# docs/. Ten minutes.
 controller-guest:
 	CONTROLLER_OUT=$(CURDIR)/controller-guest scripts/run-tests -j1 -v controller_long
