@@ -13,8 +13,10 @@ for f in lib_{bad,bad_superblock,sysfs,operations,compare}.py ../fixtures/{cache
 done
 for driver in c rust; do
 	use_disks cache=156M back=96M empty=16M running=128M stopped=128M fixback_running=128M fixback_stopped=128M
-	rc=0 start=$SECONDS
-	guest $driver "${files[@]}" "$here/lib_compare.sh" >"$TMPDIR/$driver.log" 2>&1 || rc=$?
+	# What C says is the same on each kernel, but on one with KASAN it does not get through: it reads behind a short label.
+	kernel=${VM_KERNEL:-stock} rc=0 start=$SECONDS
+	[ $driver = rust ] || kernel=stock
+	VM_KERNEL=$kernel guest $driver "${files[@]}" "$here/lib_compare.sh" >"$TMPDIR/$driver.log" 2>&1 || rc=$?
 	report "$driver: transcript ($((SECONDS - start)) s)" "$rc" "$TMPDIR/$driver.log"
 	rm -f "$TMPDIR"/{cache,back,empty,running,stopped,fixback_running,fixback_stopped}
 done

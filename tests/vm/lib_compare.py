@@ -11,7 +11,7 @@ import time
 from lib_bad import Disk, wait
 from lib_bad_superblock import BACKING, CACHE, Test, seal
 from lib_operations import *
-from lib_sysfs import ADDED, FLAGS, FS, INTS, LABELS, SET, STATS, UUIDS, WORDS, content, emit, listing, picture, store, write
+from lib_sysfs import FLAGS, FS, INTS, LABELS, SET, STATS, UUIDS, WORDS, common, content, emit, listing, picture, store, write
 
 set_dir = f"{FS}/{SET}"
 
@@ -60,7 +60,7 @@ def without_set(dev, back):
     show(back)
     section("no cache: numbers")
     for f in sorted(os.listdir(dev)):
-        if os.path.isfile(f"{dev}/{f}") and not ADDED.fullmatch(f) and os.stat(f"{dev}/{f}").st_mode & 0o644 == 0o644:
+        if os.path.isfile(f"{dev}/{f}") and common(f) and os.stat(f"{dev}/{f}").st_mode & 0o644 == 0o644:
             old = content(f"{dev}/{f}")
             if re.fullmatch(r"\d+\n", old):
                 store(f"{dev}/{f}", FLAGS if f in ("running", "io_disable") else INTS)
@@ -105,7 +105,7 @@ def with_set(dev, cache, back):
     numbers = [f"{dev}/writeback_{f}" for f in ("running", "percent", "delay", "rate")]
     for d in set_dir, set_dir + "/internal":
         numbers += [f"{d}/{f}" for f in sorted(os.listdir(d))
-                    if os.path.isfile(f"{d}/{f}") and os.stat(f"{d}/{f}").st_mode & 0o644 == 0o644]
+                    if common(f) and os.path.isfile(f"{d}/{f}") and os.stat(f"{d}/{f}").st_mode & 0o644 == 0o644]
     for f in numbers:
         old = content(f)
         if "unregister" in old:

@@ -28,6 +28,9 @@ ABSENT = re.compile(r"flash_vol_create|volume\d+")
 # Nor are these of this driver in C (docs/controller.md).
 ADDED = re.compile(r"writeback_(rate_maximum|controller|latency_target_us)")
 
+# C has these only if it was built to be debugged (CONFIG_BCACHE_DEBUG), and does other things once they are written to.
+DEBUG = re.compile(r"verify|key_merging_disabled|expensive_debug_checks|bypass_torture_test")
+
 # What is written to files: numbers, switches, words of lists, labels, UUIDs of sets.
 INTS = ("0", "1", "7\n", "39", "40", "41", "59", "60", "61", "87", "88", "65535", "65536", "2147483647", "2147483648",
         "4294967295", "4294967296", "9223372036854775808", "18446744073709551615", "18446744073709551616",
@@ -45,6 +48,11 @@ UUIDS = ("", "\n", "nonsense", "0123456789abcde", "0123456789abcdef", "01234567-
 
 def emit(*words):
     print(*words, flush=True)
+
+
+def common(name):
+    """Whether both drivers have such a file."""
+    return not any(those.fullmatch(name) for those in (ABSENT, ADDED, DEBUG))
 
 
 def form(text):
@@ -86,7 +94,7 @@ def listing(path, label, contents=True):
         emit(f"{label}: not there")
         return
     for name in names:
-        if ABSENT.fullmatch(name) or ADDED.fullmatch(name):
+        if not common(name):
             continue
         full = os.path.join(path, name)
         st = os.lstat(full)
