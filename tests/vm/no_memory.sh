@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# vm: --caches-fail --disk cache=64M --disk back=128M --timeout 250
+# vm: --caches-fail --disk cache=64M --disk back=128M --timeout 400
 # debug
 # case: attach_allocations | B20, B54, H12 | each allocation of an attach fails in turn
 # Allocations fail: each one of attach and of the registrations in turn, which must leave nothing behind; and a third of
