@@ -57,8 +57,8 @@ const SECONDS: f64 = 3.0;
 /// Of the target: what is nearer to each other than this is the same distance from it.
 const POINTS: f64 = 0.1;
 
-/// The figures of each window. The steady error is compared as what it is made of: the mean of dirty data. Latencies are not compared: `null_blk` keeps requests for the rest of its tick of 20 ms, the
-/// model does not. What a law promises of them is checked of both.
+/// The figures of each window. Latencies are not compared: `null_blk` keeps requests for the rest of its tick of 20 ms,
+/// the model does not. What a law promises of them is checked of both.
 pub fn compare(case: &Case, simulated: &[Curve], measured: &[Curve], r: &mut Report) {
     if case.shows_latency {
         return;
@@ -93,6 +93,7 @@ pub fn compare(case: &Case, simulated: &[Curve], measured: &[Curve], r: &mut Rep
             );
             near_or("below the target, s", g.below, f.below, SECONDS);
             near_or("overshoot", g.overshoot, f.overshoot, POINTS);
+            near_or("steady error", g.steady, f.steady, POINTS);
             let mut near = |what: &str, got, wanted| near_or(what, got, wanted, 0.0);
             near("peak, MiB", g.peak / MIB, f.peak / MIB);
             near(

@@ -16,6 +16,7 @@ mod guest;
 mod load;
 mod plot;
 mod thread;
+mod timer;
 mod world;
 
 use std::{fmt::Write, fs, path::PathBuf, process::ExitCode};

@@ -4,7 +4,7 @@
 //!
 //! As `src/writeback/thread.rs` and `io.rs` of the driver, in steps of a jiffy; the limiter is the shipping one.
 
-use crate::{disk::Disk, Ns, Sectors, HZ, JIFFY};
+use crate::{disk::Disk, timer, Ns, Sectors, HZ};
 use bcache_core::writeback::{rate::RateLimiter, window::Window};
 use std::collections::VecDeque;
 
@@ -204,7 +204,7 @@ impl Thread {
             jiffies => {
                 self.window.interrupted();
                 State::Delay {
-                    until: now + u64::from(jiffies) * JIFFY,
+                    until: timer::fires(now, jiffies.into()),
                 }
             }
         }

@@ -6,7 +6,7 @@ use crate::{
     disk::{self, Disk},
     load::{self, Load},
     thread::Thread,
-    Ns, Sectors, JIFFY, SECOND,
+    timer, Ns, Sectors, HZ, JIFFY, SECOND,
 };
 use bcache_core::writeback::{
     control::{Control, Input, Law, Reason},
@@ -274,7 +274,7 @@ impl World {
             device.row.i = 0.0;
             device.row.reason = Reason::Idle;
         }
-        device.next_step = now + u64::from(period) * SECOND;
+        device.next_step = timer::fires(now, u64::from(period) * u64::from(HZ));
     }
 
     fn input(&self, n: usize, now: Ns) -> Input {
