@@ -12,13 +12,18 @@ cat >"$dir/lose.c" <<'END'
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/module.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 
 static int __init lose_init(void)
 {
+	char *lost;
 	int i;
 
-	for (i = 0; i < 10; i++)
-		pr_info("lost %p\n", kmalloc(777, GFP_KERNEL));
+	for (i = 0; i < 10; i++) {
+		lost = kmalloc(777, GFP_KERNEL);
+		if (lost)
+			strscpy(lost, "lost by lose.ko", 777);
+	}
 	return 0;
 }
 
@@ -39,8 +44,8 @@ ok "load" insmod "$(dirname "$0")/lose.ko"
 ok "unload" rmmod lose
 fails "something is lost" no_leak
 found=$(cat /sys/kernel/debug/kmemleak)
-at_least "finds" "$(grep -c 'size 777' <<<"$found")" 5
-ok "with the function" grep -q lose_init <<<"$found"
+at_least "finds" "$(grep -c 'lost by lose.ko' <<<"$found")" 9
+ok "with who asked for it" grep -q 'comm "insmod"' <<<"$found"
 _cleanup
 [ "$_failed" = 0 ]
 END
