@@ -68,6 +68,7 @@ impl Ending {
     /// Takes the attachment out of device and set. The register lock is held by nobody here.
     pub(crate) fn unlink(mut self, waiting: &Waiting<CachedDev>, invalidate_slot: bool) {
         let (set, dev) = (&self.att.set, &self.att.dev);
+        waiting.wait_for(Stage::Lists);
         let _lists = set.registry.inner.lock();
         if invalidate_slot {
             waiting.wait_for(Stage::UuidTable);

@@ -13,10 +13,10 @@ use crate::{
     cache_set::CacheSet,
     cached_dev::CachedDev,
     debug,
-    flag::Flag,
+    flag::{Flag, Num64},
     sysfs::root::Root,
     teardown,
-    waiting::Ends, //
+    waiting::{long, Ends}, //
 };
 use bcache_core::state::ends::{
     self,
@@ -29,9 +29,10 @@ use bcache_core::state::ends::{
 use bcache_kernel::{
     block::{Major, MinorIds},
     debugfs::DebugDir,
-    delayed::DelayedTask,
+    delayed::{DelayedTask, Rearm},
     kobject::KObj,
     notifier,
+    time::jiffies,
     wait::WaitQueue,
     workqueue::Wq, //
 };
@@ -40,7 +41,11 @@ use kernel::{
     new_mutex,
     new_work,
     prelude::*,
-    sync::{Arc, Mutex},
+    sync::{
+        lock::{mutex::MutexBackend, Guard},
+        Arc,
+        Mutex, //
+    },
     workqueue::{Work, WorkItem}, //
 };
 
@@ -84,6 +89,11 @@ pub(crate) struct Registry {
     /// Looks around again when an end that was asked for will have taken long; taken at module exit.
     #[pin]
     late: Mutex<Option<DelayedTask>>,
+    /// Since when the work of the registry waits for the register lock, in jiffies; 0 if it does not.
+    blocked_since: Num64,
+    /// Says when that has taken long; taken at module exit.
+    #[pin]
+    blocked: Mutex<Option<DelayedTask>>,
 }
 
 impl_has_work! {
@@ -156,6 +166,8 @@ impl Registry {
                 debug,
                 work <- new_work!("Registry::work"),
                 late <- new_mutex!(None, "Registry::late"),
+                blocked_since: Num64::new(0),
+                blocked <- new_mutex!(None, "Registry::blocked"),
             }),
             GFP_KERNEL,
         )
@@ -169,18 +181,49 @@ impl Registry {
     pub(crate) fn watch(self: &Arc<Self>) -> Result {
         let this = self.clone();
         *self.late.lock() = Some(DelayedTask::new(move |_| this.kick())?);
+        let this = self.clone();
+        *self.blocked.lock() = Some(DelayedTask::new(move |again| {
+            this.look_whether_blocked(again)
+        })?);
         Ok(())
+    }
+
+    /// The register lock, for the work of the registry. While somebody else has it no end can begin.
+    fn lock_for_ends(&self) -> Guard<'_, Lists, MutexBackend> {
+        self.blocked_since.put(jiffies().max(1));
+        if let Some(blocked) = self.blocked.lock().as_ref() {
+            blocked.arm(long());
+        }
+        let lists = self.inner.lock();
+        self.blocked_since.put(0);
+        lists
+    }
+
+    /// Says that no end can begin, if that has been so for long; else looks again when it will have been.
+    fn look_whether_blocked(&self, again: &Rearm<'_>) {
+        let since = self.blocked_since.get();
+        if since == 0 {
+            return;
+        }
+        match long().saturating_sub(jiffies().wrapping_sub(since)) {
+            0 => pr_warn!(
+                "nothing can end before another registration, attach or detach, which takes more than a minute\n"
+            ),
+            left => drop(again.arm(left)),
+        }
     }
 
     /// The end of [`Self::watch`], and of what holds the registry itself. May sleep.
     pub(crate) fn unwatch(&self) {
         let late = self.late.lock().take();
         drop(late);
+        let blocked = self.blocked.lock().take();
+        drop(blocked);
     }
 
     /// Looks for ends that others are in the way of. May sleep.
     fn look_for_late_ends(&self) {
-        let lists = self.inner.lock();
+        let lists = self.lock_for_ends();
         let devs = lists.devs.iter().filter_map(|d| d.look());
         let sets = lists.sets.iter().filter_map(|s| s.look());
         let due = Iterator::chain(devs, sets).min();
@@ -198,7 +241,7 @@ impl Registry {
 
     /// Claims the next step that an object can take. May sleep.
     fn next_step(&self) -> Option<Step> {
-        let lists = self.inner.lock();
+        let lists = self.lock_for_ends();
         lists
             .devs
             .iter()

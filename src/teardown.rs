@@ -16,7 +16,8 @@
 //! | [`stop_devices`] | attach (flag `stopping`) | - | devices detach or stop |
 //! | [`finish_set`] | - (no device left) | gc, flusher, allocator, journal threads | device closed, then sysfs gone |
 //!
-//! Whatever of it can take time is a [`Stage`] and so can be seen, and said, while it does.
+//! Whatever of it can take time is a [`Stage`] and so can be seen, and said, while it does. Who waits for the register lock
+//! before a step can be claimed is the registry's work, which says so, too.
 
 use crate::{
     attach::{Attachment, Bond},
@@ -98,10 +99,11 @@ pub(crate) fn free_dev(dev: &Arc<CachedDev>) {
     drop(dirs);
     let file = dev.debug.lock().take();
     drop(file);
-    drop(waiting);
+    waiting.wait_for(Stage::Lists);
     let mut lists = dev.registry.inner.lock();
     lists.devs.retain(|d| !Arc::ptr_eq(d, dev));
     drop(lists);
+    drop(waiting);
     dev.registry.gone.wake_all();
     dev.registry.kick();
 }
@@ -175,10 +177,11 @@ pub(crate) fn finish_set(set: &Arc<CacheSet>) {
     drop(dirs);
     let file = set.debug.lock().take();
     drop(file);
-    drop(waiting);
+    waiting.wait_for(Stage::Lists);
     let mut lists = set.registry.inner.lock();
     lists.sets.retain(|s| !Arc::ptr_eq(s, set));
     drop(lists);
+    drop(waiting);
     pr_info!("Cache set {} unregistered\n", set.uuid_text());
     set.registry.gone.wake_all();
 }

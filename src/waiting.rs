@@ -27,7 +27,7 @@ use kernel::{
 const LONG_SECONDS: u32 = 60;
 
 /// [`LONG_SECONDS`] in jiffies.
-fn long() -> u64 {
+pub(crate) fn long() -> u64 {
     u64::from(LONG_SECONDS).saturating_mul(u64::from(HZ))
 }
 
@@ -52,11 +52,12 @@ pub(crate) enum Stage {
     Journal,
     Cache,
     Workers,
+    Lists,
 }
 
 impl Stage {
     /// All, each at the place that is its number.
-    const ALL: [Stage; 18] = [
+    const ALL: [Stage; 19] = [
         Stage::Nothing,
         Stage::StatusThread,
         Stage::RateWork,
@@ -75,6 +76,7 @@ impl Stage {
         Stage::Journal,
         Stage::Cache,
         Stage::Workers,
+        Stage::Lists,
     ];
 
     /// In words.
@@ -98,6 +100,8 @@ impl Stage {
             Stage::Journal => "the journal",
             Stage::Cache => "the cache device to be let go",
             Stage::Workers => "workers that are just leaving",
+            // The register lock: who does these has it for as long as their I/O takes.
+            Stage::Lists => "another registration, attach or detach to end",
         }
     }
 }
@@ -123,9 +127,43 @@ impl Progress {
     }
 }
 
+/// What is in the way of a step that was asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Obstacle {
+    DirtyData,
+    Openers,
+    Devices,
+    /// Nothing but that the step can be claimed by nobody now.
+    Lists,
+}
+
+impl Obstacle {
+    /// In words.
+    fn text(self) -> &'static str {
+        match self {
+            Obstacle::DirtyData => "dirty data to be written back",
+            Obstacle::Openers => "the disk to be closed",
+            Obstacle::Devices => "its devices to leave it",
+            Obstacle::Lists => Stage::Lists.text(),
+        }
+    }
+
+    /// Which one; 0 is none.
+    fn number(self) -> u32 {
+        match self {
+            Obstacle::DirtyData => 1,
+            Obstacle::Openers => 2,
+            Obstacle::Devices => 3,
+            Obstacle::Lists => 4,
+        }
+    }
+}
+
 /// How long a step that was asked for has not been possible. Changed under the register lock only.
 pub(crate) struct Asked {
-    /// In jiffies; 0 if no step is asked for, or nothing is in its way.
+    /// What is in its way, as a number; 0 if no step is asked for, or nothing is.
+    obstacle: Num,
+    /// Since when that is, in jiffies.
     since: Num64,
     said: Flag,
 }
@@ -134,26 +172,26 @@ impl Asked {
     /// Nothing is asked for.
     pub(crate) const fn new() -> Self {
         Self {
+            obstacle: Num::new(0),
             since: Num64::new(0),
             said: Flag::new(false),
         }
     }
 
-    /// Something is in the way of what was asked for (or nothing is). Says so once, when that has taken long; gives the
-    /// jiffies until then.
-    fn look(&self, in_the_way: Option<&str>, say: impl FnOnce(&str)) -> Option<u64> {
-        let Some(what) = in_the_way else {
-            self.since.put(0);
-            self.said.clear();
-            return None;
-        };
-        let now = jiffies().max(1);
-        if self.since.get() == 0 {
+    /// Something is in the way of what was asked for (or nothing is). Says so once for each obstacle, when that has taken
+    /// long; gives the jiffies until then.
+    fn look(&self, in_the_way: Option<Obstacle>, say: impl FnOnce(&str)) -> Option<u64> {
+        let number = in_the_way.map_or(0, Obstacle::number);
+        let now = jiffies();
+        if self.obstacle.get() != number {
+            self.obstacle.put(number);
             self.since.put(now);
+            self.said.clear();
         }
+        let what = in_the_way?;
         let left = long().saturating_sub(now.wrapping_sub(self.since.get()));
         if left == 0 && !self.said.set() {
-            say(what);
+            say(what.text());
         }
         (left != 0).then_some(left)
     }
@@ -168,20 +206,21 @@ pub(crate) trait Ends: Send + Sync + 'static {
     fn asked(&self) -> &Asked;
 
     /// What is in the way of the step that was asked for. Any context.
-    fn in_the_way(&self) -> Option<&'static str>;
+    fn in_the_way(&self) -> Option<Obstacle>;
 
     /// What its end waits for, in words. Any context.
     fn waits_for(&self) -> &'static str {
         match (self.progress().stage(), self.in_the_way()) {
-            (Stage::Nothing, Some(others)) => others,
+            (Stage::Nothing, Some(others)) => others.text(),
             (stage, _) => stage.text(),
         }
     }
 
     /// Says once that what was asked for has not been possible for long; gives the jiffies until that is due. Under the
-    /// register lock.
+    /// register lock, which is thus in nobody's way.
     fn look(&self) -> Option<u64> {
-        self.asked().look(self.in_the_way(), |what| self.say(what))
+        let others = self.in_the_way().filter(|o| *o != Obstacle::Lists);
+        self.asked().look(others, |what| self.say(what))
     }
 
     /// Says in the log that a wait takes long.
@@ -200,15 +239,25 @@ impl Ends for CachedDev {
         &self.asked
     }
 
-    fn in_the_way(&self) -> Option<&'static str> {
-        let (detaching, through) = self
+    fn in_the_way(&self) -> Option<Obstacle> {
+        let (detaching, through, claimed) = self
             .att
-            .load_with(|att| (att.detaching.get(), att.detach_ready.get()))
+            .load_with(|att| {
+                (
+                    att.detaching.get(),
+                    att.detach_ready.get(),
+                    att.finishing.get(),
+                )
+            })
             .unwrap_or_default();
         if detaching && !through {
-            return Some("dirty data to be written back");
+            return Some(Obstacle::DirtyData);
         }
-        (self.flags.closing.get() && self.openers.get() != 0).then_some("the disk to be closed")
+        if self.flags.closing.get() && self.openers.get() != 0 {
+            return Some(Obstacle::Openers);
+        }
+        let next = through || self.flags.closing.get();
+        (next && !claimed && !self.flags.freeing.get()).then_some(Obstacle::Lists)
     }
 
     fn say(&self, what: &str) {
@@ -234,8 +283,12 @@ impl Ends for CacheSet {
         &self.asked
     }
 
-    fn in_the_way(&self) -> Option<&'static str> {
-        (self.flags.told_devices.get() && self.has_devices()).then_some("its devices to leave it")
+    fn in_the_way(&self) -> Option<Obstacle> {
+        let flags = &self.flags;
+        if flags.told_devices.get() && self.has_devices() {
+            return Some(Obstacle::Devices);
+        }
+        (flags.stopping.get() && !flags.finishing.get()).then_some(Obstacle::Lists)
     }
 
     fn say(&self, what: &str) {

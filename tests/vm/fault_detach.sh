@@ -1,10 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# vm: --disk cache=64M --disk back=128M --timeout 150
+# vm: --disk cache=64M --disk back=128M --disk held=16M --timeout 400
 # case: failing_keys | H19 | detach while the backing device takes no write, `io_error_limit` out of reach
 # case: failed_disk | users a7 | detach and unregister while the backing device takes no write, for good
 # case: stopped_first | - | detach while the backing device takes no write, stop, and then the disk is given up
 # case: between_stores | - | detach right behind 200 stores, while the thread waits for `writeback_delay`, an hour; 20 times
+# case: behind_attach | - | a detach that could end while another device is being attached, which takes more than a minute
+# case: two_reasons | - | detach and stop while the backing device takes no write for more than a minute, and then while the disk is open for another one
 # case: endless_io | users a8 | detach under I/O that does not end
 # A detach that cannot end yet does not turn in circles, says why, and ends as soon as it can. One that can never end does not
 # hold the set, nor lose what is dirty.
@@ -114,6 +116,93 @@ case_stopped_first() {
 	ok "attached again" within 20 attached "$fragile"
 	is "state" "$(state "$fragile")" dirty
 	stop_all
+	dmsetup remove fragile
+}
+
+# says NAME LINE: a file of the device in debugfs
+says() {
+	grep -qx "$2" "$debug/bcache/$(basename "$fragile")/$1"
+}
+
+# is_stuck PID: it waits for something that no signal ends
+is_stuck() {
+	grep -q '^State:.D' "/proc/$1/status"
+}
+
+case_behind_attach() {
+	local size start fragile held attach
+	# The kernel's own word on who stores to the file is not what this is about.
+	put 0 /proc/sys/kernel/hung_task_timeout_secs
+	fragile_pair
+	held=$(disk held)
+	format_backing "$held"
+	dmsetup create held --table "0 $(blockdev --getsz "$held") linear $held 0"
+	held=$(readlink -f /dev/mapper/held)
+	register "$held"
+	set_to writeback_running=0
+	soil "$bdev" 512 32768
+	dmsetup suspend --noflush --nolockfs fragile
+	put 1 "$dir/detach"
+	dmsetup suspend --noflush --nolockfs held
+	echo "$uuid" >"$(sysdir "$held")/attach" &
+	attach=$!
+	ok "the attach does not get on" within 20 is_stuck $attach
+	dmsetup resume --noudevsync fragile
+	if [ "$DRIVER" != c ]; then
+		ok "the file says what the detach waits for" within 30 says rate_work "waits_for: another registration, attach or detach to end"
+		ok "the log says that nothing can end" within 90 dmesg_says "nothing can end before another registration, attach or detach"
+	else
+		sleep 75
+	fi
+	ok "the detach is not over" test -e "$dir/cache"
+	dmsetup resume --noudevsync held
+	start=$EPOCHREALTIME
+	wait $attach
+	result $? "the attach ends"
+	ok "the detach ends" within 20 test ! -e "$dir/cache"
+	if dmesg_says "nothing can end before"; then
+		saw "the log says why it does not end; it ends $(since "$start") ms after the attach can"
+	else
+		saw "the log says nothing for 75 s; it ends $(since "$start") ms after the attach can"
+	fi
+	stop_all
+	dmsetup remove held
+	dmsetup remove fragile
+	put 30 /proc/sys/kernel/hung_task_timeout_secs
+}
+
+# waited_for TEXT: the log says that the device has waited for that for long
+waited_for() {
+	dmesg_says "bcache: $(basename "$fragile"): waiting for $1 for more than 60 seconds"
+}
+
+case_two_reasons() {
+	local size start fragile holder
+	fragile_pair
+	set_to writeback_running=0
+	soil "$bdev" 512 32768
+	exec {holder}<"$bdev"
+	dmsetup suspend --noflush --nolockfs fragile
+	put 1 "$dir/detach"
+	put 1 "$dir/stop"
+	if [ "$DRIVER" != c ]; then
+		ok "the first reason is said" within 75 waited_for "dirty data to be written back"
+	else
+		sleep 65
+	fi
+	dmsetup resume --noudevsync fragile
+	start=$SECONDS
+	ok "the device leaves its set" within 30 test ! -e "$dir/cache"
+	if [ "$DRIVER" != c ]; then
+		ok "the second one, too" within 90 waited_for "the disk to be closed"
+		at_least "seconds that it has waited for that" $((SECONDS - start)) 58
+		saw "both are said, each after a minute"
+	else
+		sleep 65
+		saw "the log says nothing"
+	fi
+	exec {holder}<&-
+	ok "closed, the device goes" within 20 test ! -e "$dir"
 	dmsetup remove fragile
 }
 
