@@ -23,6 +23,7 @@ use bcache_core::{
     },
     state::bdev::{self, AttachAs, BdevEvent}, //
 };
+use core::cell::Cell;
 use kernel::{
     prelude::*,
     str::CString,
@@ -64,7 +65,7 @@ pub(crate) fn attach(
         undo_start(dev, &att);
         dev.tun.writeback_running.put(was_running);
     });
-    make_visible(dev, &att)?;
+    make_visible(dev, &att, &slot)?;
     if let Err(e) = sysfs::link_attachment(&att) {
         pr_err!("{}: could not make the sysfs links: {:?}\n", dev.name, e);
     }
@@ -140,6 +141,8 @@ struct Slot {
     inode: u32,
     /// What the superblock of the device said before, if the slot is new.
     before: Option<(Uuid, BdevState)>,
+    /// Keys of the device may have been made.
+    used: Cell<bool>,
 }
 
 /// Finds or makes the uuid slot of the device and writes what attach writes.
@@ -155,6 +158,7 @@ fn take_slot(dev: &CachedDev, set: &CacheSet) -> Result<Slot> {
             return Ok(Slot {
                 inode,
                 before: None,
+                used: Cell::new(false),
             });
         }
         (AttachAs::Known | AttachAs::Refused, _) => {
@@ -172,6 +176,7 @@ fn take_slot(dev: &CachedDev, set: &CacheSet) -> Result<Slot> {
     let slot = Slot {
         inode,
         before: Some((named, state)),
+        used: Cell::new(false),
     };
     let set_uuid = set.set_uuid;
     set.uuid_write()
@@ -186,7 +191,11 @@ impl Slot {
         let Some((set_uuid, state)) = self.before else {
             return;
         };
-        set.uuid_invalidate(self.inode);
+        if self.used.get() {
+            set.uuid_invalidate(self.inode);
+        } else {
+            set.uuid_give_back(self.inode);
+        }
         let uuids = set.uuid_write();
         let sb = dev.sb.update(|sb| {
             sb.set_uuid = set_uuid;
@@ -218,8 +227,9 @@ fn publish(dev: &CachedDev, att: &Arc<Bond>) {
 /// # Errors
 ///
 /// As [`run`], but for `EBUSY`.
-fn make_visible(dev: &Arc<CachedDev>, att: &Arc<Bond>) -> Result {
+fn make_visible(dev: &Arc<CachedDev>, att: &Arc<Bond>, slot: &Slot) -> Result {
     let visible = can_run(dev).and_then(|()| {
+        slot.used.set(true);
         publish(dev, att);
         if dev.flags.running.get() {
             pr_info!("cached dev {} is running already\n", dev.name);

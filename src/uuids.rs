@@ -154,6 +154,11 @@ impl CacheSet {
         });
     }
 
+    /// A slot that was given to a device no key of which was ever made is free again.
+    pub(crate) fn uuid_give_back(&self, slot: u32) {
+        self.uuids.change(slot, |e| *e = UuidEntry::EMPTY);
+    }
+
     /// Sets the label of a slot: the bytes given, the rest zeroed.
     pub(crate) fn uuid_set_label(&self, slot: u32, label: &[u8]) {
         self.uuids.change(slot, |e| e.label = label_from(label));

@@ -88,6 +88,21 @@ put 1 "$dir/io_disable"
 is "one more failure" "$(errno_of "$uuid" "$dir/attach")" EIO
 ok "the set can be unregistered" put 1 "$SYSFS/$uuid/unregister"
 ok "and goes" within 20 test ! -e "$SYSFS/$uuid"
+
+# A set with room for 32 devices (a bucket of 4 KiB has 32 entries of 128 bytes): a failed attach does not use any up.
+format_cache "$cache" --bucket 4096
+ok "a set with few places for devices" register "$cache"
+uuid=$(set_uuid "$cache") failures=0
+for i in $(seq 40); do
+	[ "$(errno_of "$uuid" "$dir/attach")" != EIO ] || failures=$((failures + 1))
+done
+is "attaches that fail because there is no I/O" $failures 40
+put 0 "$dir/io_disable"
+ok "the next one works" put "$uuid" "$dir/attach"
+put 1 "$dir/detach"
+ok "it can be detached" within 20 test ! -e "$dir/cache"
+put 1 "$SYSFS/$uuid/stop"
+ok "this set ends, too" within 20 test ! -e "$SYSFS/$uuid"
 ok "the device can be stopped" put 1 "$dir/stop"
 ok "and goes too" within 20 test ! -e "$dir"
 dmsetup remove fragile
