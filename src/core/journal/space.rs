@@ -43,12 +43,12 @@ impl<S: DerefMut<Target = [u64]>> Space<S> {
     /// Goes on behind what a scan found: in the bucket with the highest number, behind the newest entry. All others are
     /// needed. (C goes on in the next bucket, which is one too few if the replay itself needs room.)
     pub fn after_scan(&mut self) {
-        let newest = self.seqs.iter().enumerate().max_by_key(|(_, seq)| **seq);
-        self.cur = newest.map_or(0, |(i, _)| i);
+        let newest = (0..self.seqs.len()).max_by_key(|i| self.seqs.get(*i));
+        self.cur = newest.unwrap_or(0);
         self.last = self.next(self.cur);
         let (seq, end) = self.newest;
-        self.blocks_free = match newest {
-            Some((_, highest)) if *highest == seq => self.blocks.saturating_sub(end),
+        self.blocks_free = match self.seqs.get(self.cur) {
+            Some(highest) if *highest == seq => self.blocks.saturating_sub(end),
             _ => 0,
         };
     }
