@@ -197,8 +197,8 @@ fn set_running(dev: &CachedDev, text: &[u8]) -> Result {
     Ok(())
 }
 
-/// Stores the percentage and makes sure that the rate work of an attached device is armed. A device that
-/// detaches refuses: its rate work has stopped for good.
+/// Stores the percentage; the rate follows, and the rate work of an attached device is armed, unless the attachment comes
+/// to its end: that of a device that detaches has stopped for good.
 fn set_percent(dev: &CachedDev, text: &[u8]) -> Result {
     let cutoff = crate::params::cutoff_writeback();
     dev.tun
@@ -206,7 +206,6 @@ fn set_percent(dev: &CachedDev, text: &[u8]) -> Result {
         .put(fmt::clamped(text, 0, cutoff)?);
     if let Some(att) = dev.att.load() {
         att.arm_rate_work();
-        att.reaim_rate();
         att.wake_writeback();
     }
     Ok(())

@@ -212,7 +212,7 @@ impl Attachment {
 
     /// The share of the cache that may be dirty has become another: the rate follows at once. Only the rate: steps come when
     /// they would have come. C: nothing, until the next update. Process context.
-    pub(crate) fn reaim_rate(&self) {
+    pub(super) fn reaim_rate(&self) {
         let control = &self.wb.control;
         let wanted = self.wb.has_dirty.get() && self.dev.tun.writeback_percent.get() != 0;
         if !wanted || self.set.io_disabled() || control.idle.at_max() {

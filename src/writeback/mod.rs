@@ -173,10 +173,11 @@ impl Attachment {
         }
     }
 
-    /// Makes sure the rate controller is armed (sysfs store of `writeback_percent`).
+    /// Makes sure the rate controller is armed, and aims at what may be dirty now (sysfs store of `writeback_percent`).
     pub(crate) fn arm_rate_work(&self) {
         self.with_rate_work(|rate| {
             rate.arm();
+            self.reaim_rate();
         });
     }
 
