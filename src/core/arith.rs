@@ -85,7 +85,7 @@ mod tests {
 }
 
 /// Against wider arithmetic, which the kernel lacks, and of more inputs than an emulated machine has time for.
-#[cfg(test)]
+#[cfg(all(test, not(miri)))]
 mod exact {
     use super::*;
 

@@ -44,6 +44,11 @@ impl<W: Word> Gate<W> {
     /// Counts one more user beside the caller, who is in: also if the gate is closed, as whoever waits then waits for the
     /// caller anyway. There is a [`Gate::leave`] owed for it.
     pub fn enter_too(&self) {
+        if W::FAULT == Fault::EnterTooInTwoSteps {
+            let before = self.word.load();
+            self.word.swap(before.wrapping_add(1));
+            return;
+        }
         self.word.fetch_add(1);
     }
 

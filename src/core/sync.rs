@@ -51,6 +51,8 @@ pub enum Fault {
     RetimesAlways,
     /// Gate: a user looks whether it is closed first, and is counted then.
     EnterInTwoSteps,
+    /// Gate: a second count is added in two steps.
+    EnterTooInTwoSteps,
     /// Gate: a user who leaves is taken off in two steps.
     LeaveInTwoSteps,
     /// Gate: the last user does not wake the one who closed it.

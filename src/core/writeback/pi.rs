@@ -286,7 +286,7 @@ mod tests {
 
 /// All small numbers, and all combinations of those near the ends of their types, against wider arithmetic; on the host
 /// only, as the one of `crate::arith`.
-#[cfg(test)]
+#[cfg(all(test, not(miri)))]
 mod exact {
     use super::*;
 

@@ -290,6 +290,19 @@ fn in_range(r: &mut Rng) -> (PiInput, i64) {
         1 => (buckets * (1 + r.below(4)) + near).saturating_sub(2),
         _ => r.edgy(cache),
     };
+    let consider_fragment = r.below(4) != 0;
+    // C multiplies what is dirty in 32 bits where the cache is fragmented. It may be less than 0 for a moment.
+    let dirty = match (r.below(16), consider_fragment) {
+        (0, _) => -(r.edgy(1 << 40) as i64),
+        (_, true) => dirty.min(cache.min(0x7fff_ffff)) as i64,
+        (_, false) => dirty.min(cache) as i64,
+    };
+    let gains = if r.below(2) == 0 {
+        [1, 10, 1000]
+    } else {
+        let [low, mid, high] = [r.edgy(1000), r.edgy(1000), r.edgy(100_000)];
+        [1 + low, 1002 + mid, 2003 + high].map(|gain| gain as u32)
+    };
     let input = PiInput {
         nbuckets,
         bucket_sectors: bucket_sectors as u32,
@@ -297,20 +310,20 @@ fn in_range(r: &mut Rng) -> (PiInput, i64) {
         bdev_sectors,
         cached_dev_sectors: bdev_sectors + r.edgy(1 << 38),
         percent: r.edgy(70) as u32,
-        dirty: dirty.min(cache.min(0x7fff_ffff)) as i64,
+        dirty,
         avail_buckets,
         in_use: (if r.below(2) == 0 {
             r.edgy(100)
         } else {
             48 + r.below(20)
         }) as u32,
-        consider_fragment: r.below(4) != 0,
+        consider_fragment,
         update_seconds: 1 + r.edgy(59) as u32,
         p_inverse: 1 + r.edgy(0x7fff_fffe) as u32,
         i_inverse: 1 + r.edgy(0x7fff_fffe) as u32,
-        fp_low: 1 + r.edgy(1000) as u32,
-        fp_mid: 1002 + r.edgy(1000) as u32,
-        fp_high: 2003 + r.edgy(100_000) as u32,
+        fp_low: gains[0],
+        fp_mid: gains[1],
+        fp_high: gains[2],
         minimum: 1 + r.edgy(999_999_999) as u32,
         now_ns: NOW,
         next_ns: NOW + r.edgy(4_000_000) - 2_000_000,

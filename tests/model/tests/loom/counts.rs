@@ -6,6 +6,7 @@ use crate::platform::{check, CacheSet, Outcome, Seeded, Sleep, W};
 use bcache_core::gate::Gate;
 use bcache_core::journal::pins::{Pins, Unpinned};
 use bcache_core::sync::Event;
+use loom::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use loom::thread::spawn;
 use std::sync::Arc;
 
@@ -21,13 +22,84 @@ pub fn gate<F: Seeded>() -> Outcome {
                     set.touch();
                     loom::thread::yield_now();
                     set.touch();
-                    if shared.0.leave() {
-                        shared.1.wake_all();
-                    }
+                    leave(&shared);
                 }
             })
         };
         let (a, b) = (user(), user());
+        shared.0.close();
+        shared.0.wait_idle(&shared.1);
+        set.free();
+        a.join().unwrap();
+        b.join().unwrap();
+    })
+}
+
+/// As `Inside` of the driver leaves: what wakes is held before.
+fn leave<F: Seeded>(shared: &Arc<(Gate<W<F>>, Sleep)>) {
+    if let Some(held) = shared.0.leave_with(|| shared.clone()) {
+        held.1.wake_all();
+    }
+}
+
+/// Somebody who is in hands a second count to another one, as a request does to a part of it, while the gate is closed.
+pub fn second_count<F: Seeded>() -> Outcome {
+    check(|seen| {
+        let set = CacheSet::new(seen);
+        let shared = Arc::new((Gate::<W<F>>::new(W::new()), Sleep::new()));
+        seen.expect(shared.0.enter(), "not open");
+        let request = {
+            let (shared, set) = (shared.clone(), set.clone());
+            spawn(move || {
+                shared.0.enter_too();
+                let part = {
+                    let (shared, set) = (shared.clone(), set.clone());
+                    spawn(move || {
+                        set.touch();
+                        leave(&shared);
+                    })
+                };
+                set.touch();
+                leave(&shared);
+                part.join().unwrap();
+            })
+        };
+        // Another one comes and goes.
+        if shared.0.enter() {
+            leave(&shared);
+        }
+        shared.0.close();
+        shared.0.wait_idle(&shared.1);
+        set.free();
+        request.join().unwrap();
+    })
+}
+
+/// An attachment is published: whoever looked before is out once the gate was closed and idle; it is opened again for those who
+/// come later, and closed for good in the end.
+pub fn reopened<F: Seeded>() -> Outcome {
+    check(|seen| {
+        let set = CacheSet::new(seen);
+        let shared = Arc::new((Gate::<W<F>>::new(W::new()), Sleep::new()));
+        let published = Arc::new((AtomicBool::new(false), AtomicBool::new(false)));
+        let request = || {
+            let (shared, set, published) = (shared.clone(), set.clone(), published.clone());
+            spawn(move || {
+                if shared.0.enter() {
+                    let looked_before = !published.0.load(SeqCst);
+                    let warm = published.1.load(SeqCst);
+                    set.seen.expect(!(looked_before && warm), "goes past a cache that is filled");
+                    set.touch();
+                    leave(&shared);
+                }
+            })
+        };
+        let (a, b) = (request(), request());
+        published.0.store(true, SeqCst);
+        shared.0.close();
+        shared.0.wait_idle(&shared.1);
+        shared.0.reopen();
+        published.1.store(true, SeqCst);
         shared.0.close();
         shared.0.wait_idle(&shared.1);
         set.free();

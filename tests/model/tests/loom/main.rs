@@ -22,7 +22,7 @@ mod ratework;
 
 use attachment::{failing_attach, set_error};
 use bcache_core::sync::Fault;
-use counts::{gate, pins, reclaimer_is_woken};
+use counts::{gate, pins, reclaimer_is_woken, reopened, second_count};
 use idle::{each_ends_its_own, request_ends_full_speed};
 use kicks::stores_wake_the_thread;
 use platform::{None, Seeded};
@@ -75,7 +75,7 @@ macro_rules! mutants {
 }
 
 shipping! {
-    detach two_stops gives_up stop_of_idle failing_attach set_error gate pins reclaimer_is_woken
+    detach two_stops gives_up stop_of_idle failing_attach set_error gate second_count reopened pins reclaimer_is_woken
     request_ends_full_speed each_ends_its_own stores_wake_the_thread
 }
 
@@ -94,10 +94,11 @@ mutants! {
     RunsUnarmed: detach two_stops;
     ArmsAfterStop: detach failing_attach;
     RetimesAlways: detach;
-    EnterInTwoSteps: gate failing_attach;
-    LeaveInTwoSteps: gate;
-    LeaveSilently: gate failing_attach;
-    IdleWithUsers: gate failing_attach;
+    EnterInTwoSteps: gate reopened failing_attach;
+    EnterTooInTwoSteps: second_count;
+    LeaveInTwoSteps: gate second_count reopened;
+    LeaveSilently: gate second_count reopened failing_attach;
+    IdleWithUsers: gate second_count reopened failing_attach;
     PinsUnneeded: pins;
     UnpinInTwoSteps: pins;
     OldestStoredLate: reclaimer_is_woken;

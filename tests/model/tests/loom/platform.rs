@@ -13,7 +13,7 @@ use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU64 as Count, Ordering::Relaxed};
 use std::sync::Arc;
 
-/// Times that a thread may be interrupted where it need not, per interleaving; `LOOM_MAX_PREEMPTIONS` sets another bound
+/// Times that a thread may be interrupted where it need not, per interleaving; `LOOM_MAX_PREEMPTIONS` sets a higher bound
 /// (all is found, and all is clean, with 4 too; that takes ten times as long).
 pub const PREEMPTIONS: usize = 3;
 
@@ -41,7 +41,7 @@ macro_rules! types {
 types! {
     NoWait NoCancel CancelFirst SecondStopReturns NotForGood QueueAfterCheck FlagClearedEarly NoWake
     EndForgetsStop ArmInTwoSteps BeginInTwoSteps RunsUnarmed ArmsAfterStop RetimesAlways
-    EnterInTwoSteps LeaveInTwoSteps LeaveSilently IdleWithUsers
+    EnterInTwoSteps EnterTooInTwoSteps LeaveInTwoSteps LeaveSilently IdleWithUsers
     PinsUnneeded UnpinInTwoSteps OldestStoredLate ReclaimsPinned
     QuitsSilently RequestKeepsCount CountsInTwoSteps LooksOnce LooksBeforeRaise LooksAtFlagAlone LeavesRaisedRate
     AsksNobody TakesAskingLate
@@ -62,7 +62,8 @@ const ENOUGH: &str = "enough";
 pub fn check(f: impl Fn(&Seen) + Send + Sync + 'static) -> Outcome {
     let (seen, runs) = (Seen::default(), Arc::new(Count::new(0)));
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound.get_or_insert(PREEMPTIONS);
+    let bound = builder.preemption_bound.unwrap_or(PREEMPTIONS);
+    builder.preemption_bound = Some(bound.max(PREEMPTIONS));
     let (inner, count) = (seen.clone(), runs.clone());
     let checked = catch_unwind(AssertUnwindSafe(|| {
         builder.check(move || {

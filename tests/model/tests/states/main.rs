@@ -3,8 +3,9 @@
 //! The life of a cached device over all states: attach, detach and attach again, with the worker,
 //! stores to `writeback_percent` and errors of the set at any moment. No bound on preemptions.
 //!
-//! [`c_driver`] is the protocol of the C driver, [`ours`] the one that ships: every step of a process is
-//! one row of the table of `ratework.rs`, taken by the shipping source.
+//! [`c_driver`] is the protocol of the C driver, [`ours`] the one that ships: what changes the state of the rate work is the
+//! table of `ratework.rs`, the shipping source; in which order a stop and the others call it is written down again here
+//! (`loom` runs that source, too).
 
 mod c_driver;
 mod ours;
