@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# vm: --caches-fail --disk cache=64M --disk back=128M --timeout 400
+# vm: --disk cache=64M --disk back=128M --disk stays_cache=64M --disk stays_back=16M --timeout 600
 # debug
 # case: attach_allocations | B20, B54, H12 | each allocation of an attach fails in turn
 # Allocations fail: each one of attach and of the registrations in turn, which must leave nothing behind; and a third of
 # those that do not wait, system-wide, while fio writes and verifies and the cache is collected and written back.
+# In turn are those of the task that stores to the file: threads and workers that it asks for are made by others.
 # With the name of the case: only the attach.
 . "$(dirname "$0")/lib.sh"
 quiet_udev
@@ -15,6 +16,9 @@ for f in failslab fail_page_alloc; do
 	echo 0 >/sys/kernel/debug/$f/verbose
 	echo N >/sys/kernel/debug/$f/ignore-gfp-wait
 done
+# Single pages, too, and those of vmalloc.
+echo 0 >/sys/kernel/debug/fail_page_alloc/min-order
+echo N >/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem
 
 # nth N TEXT FILE
 nth() {
@@ -43,36 +47,66 @@ sweep() {
 	ok "$name with failing allocations" test "$((failed + lived))" -gt 20 -a "$reached" = no
 }
 
-all=60
-format_cache "$cache" --bucket 65536
-format_backing "$back"
+# A pair that stays, so that the caches of bios of each size are there: the kernel complains when one cannot be made.
+start_pair "$(disk stays_cache)" "$(disk stays_back)" --bucket 65536 >/dev/null
+result $? "another pair"
+
+# One that knows its set and waits for it: its disk is not looked at for partitions, where the kernel complains, too.
+start_pair "$cache" "$back" --bucket 65536 >/dev/null
+result $? "the pair"
 uuid=$(set_uuid "$cache")
 dir=$(sysdir "$back")
 
+# stopped DIRECTORY OF A DEVICE OR SET
+stopped() {
+	put 1 "$1/stop"
+	within 20 test ! -e "$1"
+}
 after_ok() {
-	put 1 "$dir/stop"
-	within 20 none_left
+	stopped "$dir"
 }
 after_error() {
-	within 20 none_left
+	within 20 test ! -e "$dir"
 }
-[ $# -gt 0 ] || sweep "registration of a backing device" 3000 "$back" $SYSFS/register
+ok "it stops" stopped "$dir"
+ok "its set, too" stopped "$SYSFS/$uuid"
+all=300
+[ $# -gt 0 ] || sweep "registration of a backing device" 4000 "$back" $SYSFS/register
+all=60
 after_ok() {
-	put 1 "$SYSFS/$uuid/stop"
-	within 20 none_left
+	stopped "$SYSFS/$uuid"
+}
+after_error() {
+	within 20 test ! -e "$SYSFS/$uuid"
 }
 [ $# -gt 0 ] || sweep "registration of a cache" 4000 "$cache" $SYSFS/register
 
 ok "both register when there is memory" register "$cache" "$back"
+ok "they are attached" attached "$back"
+put 1 "$dir/detach"
+ok "and detached" within 20 test ! -e "$dir/cache"
+detached() {
+	[ ! -e "$dir/cache" ] && [ "$(state "$back")" = "no cache" ]
+}
+# threads N: so many devices have a writeback thread; an attach of a moment ago may not have named its own
+threads() {
+	[ "$(pgrep -c '^bcache_writebac')" = "$1" ]
+}
+# Only links and files of debugfs may lack, as in C: the rest of an attach that went on is there.
 after_ok() {
+	local file=/sys/kernel/debug/bcache/${back##*/}/rate_work
+	[ "$(state "$back")" = clean ] && within 5 threads 2 || return
+	[ ! -e "$file" ] || grep -qx "phase: armed" "$file" || return
 	put 1 "$dir/detach"
 	within 20 detached
 }
+# What an attach that failed has left can be stopped and had again, as can its set.
 after_error() {
-	detached
-}
-detached() {
-	[ ! -e "$dir/cache" ] && [ "$(state "$back")" = "no cache" ]
+	detached && threads 1 && stopped "$dir" || return
+	if [ $((failed % 8)) = 7 ]; then
+		stopped "$SYSFS/$uuid" && register "$cache" || return
+	fi
+	register "$back" && detached
 }
 all=4000
 sweep "attach" 4000 "$uuid" "$dir/attach"
@@ -84,20 +118,18 @@ if [ $# -gt 0 ]; then
 fi
 
 # A device that comes to its set while that is there: it goes on without one if it cannot be attached, and can be later.
-stopped() {
-	put 1 "$dir/stop"
-	within 20 test ! -e "$dir"
-}
-# The links alone may have failed, as in C: it is attached then.
+# The links alone may have failed, as in C: it is attached then. If not, nothing of the attach is left, and the next works.
 after_ok() {
-	[ "$(state "$back")" != "no cache" ] || put "$uuid" "$dir/attach" || return
-	stopped
+	if [ ! -e "$dir/cache" ] && within 5 threads 1; then
+		put "$uuid" "$dir/attach" && attached "$back" || return
+	fi
+	within 5 threads 2 && stopped "$dir"
 }
 after_error() {
 	within 20 test ! -e "$dir"
 }
 all=100
-ok "the device is stopped" stopped
+ok "the device is stopped" stopped "$dir"
 sweep "registration of a device whose set is there" 4000 "$back" $SYSFS/register
 ok "registered when there is memory" register "$back"
 ok "it is attached" attached "$back"
