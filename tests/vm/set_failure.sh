@@ -25,11 +25,18 @@ written_above() {
 	[ "$(awk '{ print $7 }' "/sys/block/$(basename "$1")/stat")" -gt "$2" ]
 }
 
+# because TEXT: why a round has not ended well
+reasons=/run/reasons
+because() {
+	echo "$*" | tee -a "$reasons"
+	return 1
+}
+
 one_round() {
 	local bdev dir uuid start load
 	stop_all 20
 	wipefs -qa "$back"
-	bdev=$(start_pair $fragile "$back" --bucket 65536) || { echo "no device"; return 1; }
+	bdev=$(start_pair $fragile "$back" --bucket 65536) || because "no device" || return
 	dir=$(sysdir "$back")
 	uuid=$(set_uuid $fragile)
 	put writeback "$dir/cache_mode"
@@ -42,9 +49,9 @@ one_round() {
 		--time_based --runtime=60 --continue_on_error=none --output-format=terse >/dev/null 2>&1 &
 	load=$!
 	if [ "$1" = dirty ]; then
-		within 20 dirty_above "$back" 500000 || { echo "nothing dirty"; return 1; }
+		within 20 dirty_above "$back" 500000 || because "nothing dirty" || return
 	else
-		within 20 written_above "$bdev" 1000 || { echo "nothing written"; return 1; }
+		within 20 written_above "$bdev" 1000 || because "nothing written" || return
 	fi
 	put 1 "$SYSFS/$uuid/internal/trigger_gc"
 	dm_table fragile "0 $size error" || return
@@ -54,15 +61,15 @@ one_round() {
 		put 10 "$dir/writeback_percent" 2>/dev/null
 		sleep 0.05
 	done
-	[ ! -e "$SYSFS/$uuid" ] || { echo "the set is still there after 40 s"; teardown_waits; return 1; }
+	[ ! -e "$SYSFS/$uuid" ] || { teardown_waits; because "the set is still there after 40 s"; } || return
 	end_job $load || return
 	if [ "$1" = clean ]; then
-		[ "$(cat "$dir/state")" = "no cache" ] || { echo "state $(cat "$dir/state")"; return 1; }
-		dd if="$bdev" of=/dev/null bs=64k count=4 iflag=direct status=none || { echo "clean device does not answer"; return 1; }
+		[ "$(cat "$dir/state")" = "no cache" ] || because "state $(cat "$dir/state")" || return
+		dd if="$bdev" of=/dev/null bs=64k count=4 iflag=direct status=none || because "clean device does not answer" || return
 	else
-		within 20 test ! -e "$dir" || { echo "dirty device was not stopped"; return 1; }
+		within 20 test ! -e "$dir" || because "dirty device was not stopped" || return
 	fi
-	stop_all 20 || { echo "does not stop"; return 1; }
+	stop_all 20 || because "does not stop" || return
 	dm_table fragile "$linear" || return
 	dd if=/dev/zero of=$fragile bs=1M count=4 oflag=direct status=none
 }
@@ -71,7 +78,8 @@ for i in $(seq "$rounds"); do
 	[ $((i % 4)) -eq 0 ] && kind=clean || kind=dirty
 	ok "round $i, $kind" one_round $kind
 done
-echo "# saw: set_failure: $((_tests - _failed)) of $rounds rounds end well"
+others=$(sort -u "$reasons" 2>/dev/null | paste -sd ';' | sed 's/;/; /g')
+echo "# saw: set_failure: $((_tests - _failed)) of $rounds rounds end well${others:+ ($others)}"
 note "$dm"
 dmsetup remove fragile
 ok "the module unloads" unload
