@@ -559,7 +559,7 @@ fn guest_latency() -> Case {
                     r.at_least(
                         "latency: written back, KiB/s",
                         f.cleaned / 2.0 / 27.0,
-                        240.0,
+                        566.0,
                     );
                 } else {
                     r.at_least("pi: mean of reads, ms", ms, 120.0);

@@ -54,8 +54,10 @@ fn row(line: &str) -> Option<Row> {
 
 /// fio needs so many seconds to begin or end, and dirty data is looked at once a second.
 const SECONDS: f64 = 3.0;
-/// Of the target: what is nearer to each other than this is the same distance from it.
+/// Of the target: what is nearer to each other than this is the same distance from it. Within that it counts as settled.
 const POINTS: f64 = 0.1;
+/// The controller has so many seconds between two steps, and so has a peak.
+const STEPS: f64 = 10.0;
 
 /// The figures of each window. Latencies are not compared: `null_blk` keeps requests for the rest of its tick of 20 ms,
 /// the model does not. What a law promises of them is checked of both.
@@ -93,7 +95,14 @@ pub fn compare(case: &Case, simulated: &[Curve], measured: &[Curve], r: &mut Rep
             );
             near_or("below the target, s", g.below, f.below, SECONDS);
             near_or("overshoot", g.overshoot, f.overshoot, POINTS);
+            if f.overshoot > POINTS && g.overshoot > POINTS {
+                near_or("time of the peak, s", g.peak_at, f.peak_at, STEPS);
+            }
             near_or("steady error", g.steady, f.steady, POINTS);
+            // A term is judged as a part of the rate: it may be near 0.
+            let terms = SHARE * f.mean_rate / 2.0;
+            near_or("P at the end, KiB/s", g.mean_p / 2.0, f.mean_p / 2.0, terms);
+            near_or("I at the end, KiB/s", g.mean_i / 2.0, f.mean_i / 2.0, terms);
             let mut near = |what: &str, got, wanted| near_or(what, got, wanted, 0.0);
             near("peak, MiB", g.peak / MIB, f.peak / MIB);
             near(

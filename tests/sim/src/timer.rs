@@ -27,7 +27,16 @@ mod tests {
 
     #[test]
     fn never_early_and_late_by_a_slot_at_most() {
-        for (jiffies, slot) in [(0, 1), (1, 1), (62, 1), (63, 8), (503, 8), (504, 64), (1250, 64), (7500, 512)] {
+        for (jiffies, slot) in [
+            (0, 1),
+            (1, 1),
+            (62, 1),
+            (63, 8),
+            (503, 8),
+            (504, 64),
+            (1250, 64),
+            (7500, 512),
+        ] {
             for at in [0, 1, 7, 8, 63, 64, 1000, 12_345] {
                 let late = fires(at * JIFFY, jiffies) / JIFFY - at - jiffies;
                 assert!((1..=slot).contains(&late), "{at} + {jiffies}: {late}");
