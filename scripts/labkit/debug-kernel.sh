@@ -28,7 +28,7 @@ flock -n 9 || {
 if [ ! -e "$dir/kdir" ]; then
 	rm -rf "$dir/image.part"
 	mkdir -p "$dir/build"
-	lab_step "building the debug kernel (15 to 30 minutes on 2 processors)" build
+	lab_step "building the debug kernel (10 to 20 minutes on 2 processors)" build
 	rm -rf "$dir/image"
 	mv "$dir/image.part" "$dir/image"
 	mv "$dir/build" "$dir/kdir"
