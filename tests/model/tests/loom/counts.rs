@@ -88,7 +88,8 @@ pub fn reopened<F: Seeded>() -> Outcome {
                 if shared.0.enter() {
                     let looked_before = !published.0.load(SeqCst);
                     let warm = published.1.load(SeqCst);
-                    set.seen.expect(!(looked_before && warm), "goes past a cache that is filled");
+                    set.seen
+                        .expect(!(looked_before && warm), "goes past a cache that is filled");
                     set.touch();
                     leave(&shared);
                 }
