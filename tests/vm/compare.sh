@@ -27,6 +27,8 @@ expected() {
 		/^--- / { section = $0 }
 		# The volume of the images stays where it is, unseen.
 		section ~ /^--- image/ && $0 == "log: bcache2 stopped" { next }
+		# Of a new set: whether the allocator of C has asked for a first gc by then, which counts the root.
+		section == "--- attached" && /^set\/internal\/btree_nodes: .1.n.$/ { sub(/1/, "0") }
 		# C forgets with the statistics how full the cache is, and believes so itself.
 		section == "--- statistics cleared" && $0 == "available: 100" { $0 = "available: 88..92" }
 		{ print }'
