@@ -10,9 +10,7 @@ pattern+='rust_kernel: panicked|watchdog: .*(soft|hard) ?(lockup|LOCKUP)|kmemlea
 pattern+='stack (overflow|guard)|DEBUG_LOCKS_WARN|Unable to handle|unable to handle|held lock freed|lock held (when|at)|still has locks held'
 pattern+='|lockdep is turned off'
 
-said() {
-	tr -d '\r' <"$1"
-}
-said "$1" | grep -aE -m 1 -q "$pattern" || exit 0
-said "$1" | grep -aE -B 3 -A 30 "$pattern" | head -n 160
+console=$(tr -d '\0\r' <"$1")
+grep -aE -m 1 -q "$pattern" <<<"$console" || exit 0
+grep -aE -B 3 -A 30 "$pattern" <<<"$console" | head -n 160
 exit 1
