@@ -27,6 +27,10 @@ pub struct Case {
     pub shown: usize,
     /// How far the axis of the rate goes, in terms of the fastest writes.
     pub rate_room: f64,
+    /// Whether a guest's P and I are to be those of the simulation. Whether the thread keeps up, and the integral grows, can
+    /// hang on which of two timers of one tick comes first, which no model knows: with a step of the controller each second
+    /// that makes up to a fifth of the rate.
+    pub compares_terms: bool,
 }
 
 const C: Kind = Kind::C;
@@ -160,6 +164,7 @@ fn step() -> Case {
         shows_latency: false,
         shown: 0,
         rate_room: 1.6,
+        compares_terms: true,
     }
 }
 
@@ -218,6 +223,7 @@ fn case(name: &'static str, title: &'static str) -> Case {
         shows_latency: false,
         shown: 0,
         rate_room: 1.6,
+        compares_terms: false,
     }
 }
 
