@@ -43,10 +43,15 @@ pub(super) struct Facts<'a> {
 }
 
 /// What the law remembers.
+///
+/// A step looks at it as the step before left it, and changes it for the next one. So what has been summed up is the
+/// same for any amount of dirty data that a step may see, and more of it never lowers the rate.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Adaptive {
     /// Sum of the errors near the target, in sectors times milliseconds.
     trim: i64,
+    /// Nothing has become dirty for so long that the device drains.
+    quiet: bool,
 }
 
 /// The two terms of the rate.
@@ -65,35 +70,173 @@ impl Adaptive {
         let t = facts.period.max(1).saturating_mul(T_PERIODS);
         let error = facts.dirty.saturating_sub(facts.target);
         let proportional = error.checked_div(t).unwrap_or(error);
-        let quiet_ms = facts.period.saturating_mul(QUIET_PERIODS * 1000);
-        if facts.flows.idle_ms() >= quiet_ms {
-            self.trim = 0;
-            let drain = (facts.target / DRAIN_SECONDS).max(1);
-            return Terms {
-                proportional: proportional.max(drain),
-                feed: 0,
-                drain: true,
-            };
-        }
         let inflow = facts.flows.inflow();
-        let trim = self.trim(facts, error, t, inflow / 2);
+        let trim = Trim::new(t, inflow / 2);
+        let feed = inflow.saturating_add(trim.part_of_rate(self.trim));
+        let drain = self.quiet;
+        self.remember(facts, error, &trim);
+        let least = (facts.target / DRAIN_SECONDS).max(1);
         Terms {
-            proportional,
-            feed: inflow.saturating_add(trim),
-            drain: false,
+            proportional: if drain {
+                proportional.max(least)
+            } else {
+                proportional
+            },
+            feed,
+            drain,
         }
     }
 
-    /// Moves the trim by the error of the last period; gives its part of the rate, within `±limit`.
-    fn trim(&mut self, facts: &Facts<'_>, error: i64, t: i64, limit: i64) -> i64 {
+    /// What the next step is to know.
+    fn remember(&mut self, facts: &Facts<'_>, error: i64, trim: &Trim) {
+        let quiet_ms = facts.period.saturating_mul(QUIET_PERIODS * 1000);
+        self.quiet = facts.flows.idle_ms() >= quiet_ms;
         let near = error.saturating_abs() <= facts.target / 4;
-        if near && (error < 0 || facts.keeping_up) {
+        if self.quiet {
+            self.trim = 0;
+        } else if near && (error < 0 || facts.keeping_up) {
             let grown = error.saturating_mul(facts.elapsed_ms);
             self.trim = self.trim.saturating_add(grown);
         }
+        self.trim = trim.bounded(self.trim);
+    }
+}
+
+/// How a sum of errors becomes a part of the rate.
+struct Trim {
+    /// `6 t t`, in seconds times milliseconds.
+    divisor: i64,
+    /// The furthest sum that has an effect.
+    most: i64,
+}
+
+impl Trim {
+    /// For `t` seconds, and a part of the rate within `±limit`.
+    fn new(t: i64, limit: i64) -> Self {
         let divisor = t.saturating_mul(t).saturating_mul(TRIM_SLOWER * 1000);
-        let most = limit.saturating_mul(divisor);
-        self.trim = self.trim.min(most).max(most.saturating_neg());
-        self.trim.checked_div(divisor).unwrap_or(0)
+        Self {
+            divisor,
+            most: limit.saturating_mul(divisor),
+        }
+    }
+
+    fn bounded(&self, sum: i64) -> i64 {
+        sum.min(self.most).max(self.most.saturating_neg())
+    }
+
+    fn part_of_rate(&self, sum: i64) -> i64 {
+        self.bounded(sum).checked_div(self.divisor).unwrap_or(0)
+    }
+}
+
+/// As [`super::pi`] has it: all small numbers, and all combinations of those near the ends of their types.
+#[cfg(all(test, not(miri)))]
+mod exact {
+    use super::*;
+
+    fn sat(v: i128) -> i64 {
+        v.clamp(i64::MIN.into(), i64::MAX.into()) as i64
+    }
+
+    /// A step by exact arithmetic, each result of it limited to 64 bits.
+    fn exact(state: Adaptive, facts: &Facts<'_>) -> (Terms, Adaptive) {
+        let wide = |v: i64| i128::from(v);
+        let (target, inflow) = (wide(facts.target), wide(facts.flows.inflow()));
+        let error = wide(sat(wide(facts.dirty) - target));
+        let t = wide(sat(wide(facts.period.max(1)) * 10));
+        let divisor = wide(sat(wide(sat(t * t)) * 6000));
+        let most = wide(sat(inflow / 2 * divisor));
+        let trim = wide(state.trim).clamp(-most, most) / divisor;
+        let drain = target / 600;
+        let terms = Terms {
+            proportional: if state.quiet {
+                sat((error / t).max(drain).max(1))
+            } else {
+                sat(error / t)
+            },
+            feed: sat(inflow + trim),
+            drain: state.quiet,
+        };
+        let quiet = wide(facts.flows.idle_ms()) >= wide(sat(wide(facts.period) * 30_000));
+        let moves = error.abs() <= target / 4 && (error < 0 || facts.keeping_up);
+        let sum = match (quiet, moves) {
+            (true, _) => 0,
+            (_, true) => sat(wide(state.trim) + wide(sat(error * wide(facts.elapsed_ms)))),
+            _ => state.trim,
+        };
+        let trim = sat(wide(sum).clamp(-most, most));
+        (terms, Adaptive { trim, quiet })
+    }
+
+    fn compare(state: Adaptive, facts: &Facts<'_>) {
+        let mut after = state;
+        let terms = after.step(facts);
+        assert_eq!((terms, after), exact(state, facts), "{state:?} {facts:?}");
+    }
+
+    /// With both values of what is true or false.
+    fn all(trim: i64, dirty: i64, target: i64, flows: &Flows, elapsed_ms: i64, period: i64) {
+        for bits in 0..4 {
+            let facts = Facts {
+                dirty,
+                target,
+                flows,
+                elapsed_ms,
+                period,
+                keeping_up: bits & 1 != 0,
+            };
+            let quiet = bits & 2 != 0;
+            compare(Adaptive { trim, quiet }, &facts);
+        }
+    }
+
+    #[test]
+    fn small_numbers() {
+        // A part of the rate that is trimmed by 1 takes 600,000.
+        for trim in (-15..=15).map(|n| n * 200_000) {
+            for inflow in 0..=5 {
+                for idle_ms in [0, 29_999, 30_000] {
+                    let flows = Flows::of(inflow, idle_ms);
+                    for target in 0..=32 {
+                        for error in -20..=20 {
+                            for elapsed_ms in [0, 1, 1000] {
+                                all(trim, target + error, target, &flows, elapsed_ms, 1);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ends_of_numbers() {
+        const ENDS: [i64; 9] = [
+            0,
+            1,
+            7,
+            1200,
+            1 << 31,
+            1 << 40,
+            1 << 62,
+            i64::MAX - 1,
+            i64::MAX,
+        ];
+        for trim in ENDS.into_iter().chain(ENDS.map(|v| -v)) {
+            for dirty in ENDS.into_iter().chain([i64::MIN, -5, -(1 << 40)]) {
+                for target in ENDS {
+                    for inflow in ENDS {
+                        for idle_ms in [0, i64::MAX] {
+                            let flows = Flows::of(inflow, idle_ms);
+                            for elapsed_ms in [0, 1000, 120_000] {
+                                for period in [1, 2, 1 << 32] {
+                                    all(trim, dirty, target, &flows, elapsed_ms, period);
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
     }
 }

@@ -51,6 +51,16 @@ impl Flows {
         self.idle_ms
     }
 
+    /// Flows as some samples would have left them.
+    #[cfg(test)]
+    pub(super) fn of(inflow: i64, idle_ms: i64) -> Self {
+        Self {
+            inflow,
+            idle_ms,
+            ..Self::default()
+        }
+    }
+
     /// Takes a sample; gives the milliseconds since the one before, or `None` if that is no time from
     /// which a speed can be told.
     pub fn observe(&mut self, sample: Sample) -> Option<i64> {

@@ -301,19 +301,21 @@ fn adaptive_follows_the_inflow() {
     assert_eq!([1, 5, 60].map(|t| Law::Pi.idle_steps(t)), [6, 6, 6]);
 }
 
-/// Half a minute without new dirty data: it drains, in ten minutes.
+/// Half a minute without new dirty data: from the next step on it drains, in ten minutes.
 #[test]
 fn adaptive_drains() {
     let mut control = Control::default();
     let mut last = control.step(&input(Law::Adaptive, 0, TARGET / 2));
-    for n in 1..=30 {
+    for n in 1..=31 {
         assert_ne!(last.reason, Reason::Drain, "{n}");
         last = control.step(&input(Law::Adaptive, n, TARGET / 2));
     }
     assert_eq!(last.reason, Reason::Drain);
     assert_eq!(i64::from(last.out.rate), TARGET / 600);
-    // The first new sector ends it.
-    let step = control.step(&input(Law::Adaptive, 31, TARGET / 2 + 8));
+    // The step that sees a new sector is no slower for it, the next one is none of the drain.
+    let step = control.step(&input(Law::Adaptive, 32, TARGET / 2 + 8));
+    assert_eq!(i64::from(step.out.rate), TARGET / 600 + 4);
+    let step = control.step(&input(Law::Adaptive, 33, TARGET / 2 + 8));
     assert_eq!((step.out.rate, step.reason), (8, Reason::Minimum));
 }
 
