@@ -96,7 +96,7 @@ impl Latency {
         let target = i64::from(facts.target_us.max(1));
         let mean = facts.waits.sum_us.checked_div(u64::from(facts.waits.count));
         self.smoothed_us = mean.map(|new| match self.smoothed_us {
-            Some(old) if old < new => old.saturating_add(new) / 2,
+            Some(old) if old < new => old.midpoint(new),
             _ => new,
         });
         let seen = i64::try_from(self.seen_us()).unwrap_or(i64::MAX);
@@ -135,6 +135,122 @@ impl Latency {
             // A small rate, too, has to get away from where it is.
             1.. => change.max(1),
             _ => change,
+        }
+    }
+}
+
+/// What a step is to keep to, for all small numbers, and for all combinations of those near the ends of their types.
+#[cfg(all(test, not(miri)))]
+mod exact {
+    use super::*;
+
+    fn keeps_to(state: Latency, facts: &Facts) {
+        let mut after = state;
+        let (before, change) = after.step(facts);
+        let context = (state, facts, after);
+        assert_eq!((before, before + change), (state.rate, after.rate));
+        // The limits; the minimum wins.
+        let least = i64::from(facts.minimum).max(1);
+        let most = i128::from(facts.outflow) * 4;
+        let most = most.clamp(512, i64::from(facts.maximum).max(512).into());
+        let most = (most as i64).min(facts.maximum.into()).max(least);
+        assert!((least..=most).contains(&after.rate), "{context:?}");
+        // The direction, and how far; a part of a sector less is none.
+        let (seen, target) = (
+            i128::from(after.seen_us()),
+            i128::from(facts.target_us.max(1)),
+        );
+        let (rate, old) = (i128::from(after.rate), i128::from(before));
+        if after.rate > least && after.rate < most {
+            let too_long = (seen - target).min(2 * target);
+            let falls = old * too_long >= 4 * target;
+            assert_eq!(
+                (rate < old, rate > old),
+                (falls, seen < target),
+                "{context:?}"
+            );
+            assert!(rate - old <= (old / 4).max(1), "{context:?}");
+            assert!(old - rate <= old / 2, "{context:?}");
+        }
+        // Nobody waiting is no latency; worse than before counts half.
+        match facts.waits.sum_us.checked_div(facts.waits.count.into()) {
+            None => assert_eq!(after.seen_us(), 0, "{context:?}"),
+            Some(mean) => {
+                let least = mean.min(state.smoothed_us.unwrap_or(mean));
+                assert!((least..=mean).contains(&after.seen_us()), "{context:?}");
+                assert!(2 * (seen + 1) > i128::from(mean), "{context:?}");
+            }
+        }
+    }
+
+    fn all(state: Latency, waits: Waits, target_us: u32, outflow: i64) {
+        for (minimum, maximum) in [
+            (0, 0),
+            (1, 40),
+            (8, u32::MAX),
+            (u32::MAX, 7),
+            (512, 1 << 31),
+        ] {
+            keeps_to(
+                state,
+                &Facts {
+                    waits,
+                    target_us,
+                    outflow,
+                    minimum,
+                    maximum,
+                },
+            );
+        }
+    }
+
+    #[test]
+    fn small_numbers() {
+        for rate in 1..=64 {
+            for limit in (0..=64).step_by(7).chain([i64::MAX]) {
+                for smoothed_us in (0..=12).map(Some).chain([None]) {
+                    for count in 0..=2 {
+                        for sum_us in 0..=24 {
+                            for target_us in 0..=6 {
+                                let state = Latency {
+                                    rate,
+                                    limit,
+                                    falling: rate % 2 == 0,
+                                    smoothed_us,
+                                };
+                                all(state, Waits { count, sum_us }, target_us, 3);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ends_of_numbers() {
+        const U32: [u32; 6] = [0, 1, 20_000, i32::MAX as u32, 1 << 31, u32::MAX];
+        const U64: [u64; 6] = [0, 1, 19_999, 1 << 40, u64::MAX - 1, u64::MAX];
+        for rate in U32.map(|v| i64::from(v.max(1))) {
+            for limit in [0, 1, 700, i64::MAX - 1, i64::MAX] {
+                for smoothed_us in U64.into_iter().map(Some).chain([None]) {
+                    for count in U32 {
+                        for sum_us in U64 {
+                            for target_us in U32 {
+                                for outflow in [0, 1, 1 << 31, 1 << 62, i64::MAX] {
+                                    let state = Latency {
+                                        rate,
+                                        limit,
+                                        falling: false,
+                                        smoothed_us,
+                                    };
+                                    all(state, Waits { count, sum_us }, target_us, outflow);
+                                }
+                            }
+                        }
+                    }
+                }
+            }
         }
     }
 }
