@@ -81,6 +81,17 @@ pub fn figures(rows: &[Row], w: &Window) -> Figures {
     f
 }
 
+/// For how many seconds on end, from `from` on, reads took more than `most_us` in the mean of the second.
+pub fn longest_above(rows: &[Row], from: f64, most_us: f64) -> f64 {
+    let reads = rows.iter().filter(|r| r.t >= from);
+    let (mut now, mut longest) = (0u32, 0u32);
+    for latency in reads.filter_map(|r| r.latency) {
+        now = if latency > most_us { now + 1 } else { 0 };
+        longest = longest.max(now);
+    }
+    longest.into()
+}
+
 fn mean(values: impl Iterator<Item = f64>) -> f64 {
     let (sum, n) = values.fold((0.0, 0u32), |(s, n), v| (s + v, n + 1));
     sum / f64::from(n.max(1))
