@@ -70,6 +70,10 @@ pub(crate) struct Registry {
     pub(crate) inner: Mutex<Lists>,
     /// The machine goes down: no registration, no sysfs store any more; one way.
     pub(crate) rebooting: Flag,
+    /// Going down, something was registered; one way.
+    stopping_all: Flag,
+    /// Going down, nothing is registered any more; one way.
+    all_gone: Flag,
     /// The module is there, all of it; one way.
     pub(crate) open: Flag,
     pub(crate) major: Major,
@@ -104,6 +108,9 @@ impl WorkItem for Registry {
     type Pointer = Arc<Registry>;
 
     fn run(this: Arc<Registry>) {
+        if this.rebooting.get() {
+            this.stop_all();
+        }
         while let Some(step) = this.next_step() {
             step.start(&this);
         }
@@ -157,6 +164,8 @@ impl Registry {
                     "Registry::inner"
                 ),
                 rebooting: Flag::new(false),
+                stopping_all: Flag::new(false),
+                all_gone: Flag::new(false),
                 open: Flag::new(false),
                 major,
                 ids,
@@ -249,15 +258,18 @@ impl Registry {
             .or_else(|| lists.sets.iter().find_map(claim_of_set))
     }
 
-    /// True if nothing is registered. May sleep.
-    pub(crate) fn is_empty(&self) -> bool {
-        let lists = self.inner.lock();
-        lists.sets.is_empty() && lists.devs.is_empty()
-    }
-
-    /// Asks every set and every unattached device to stop. May sleep; does not wait for the end.
-    fn stop_all(self: &Arc<Self>) {
-        let lists = self.inner.lock();
+    /// The machine goes down: asks every set and every unattached device to stop. May sleep.
+    fn stop_all(&self) {
+        let lists = self.lock_for_ends();
+        if lists.sets.is_empty() && lists.devs.is_empty() {
+            drop(lists);
+            self.all_gone.set();
+            self.gone.wake_all();
+            return;
+        }
+        if !self.stopping_all.set() {
+            pr_info!("Stopping all devices:\n");
+        }
         for set in lists.sets.iter() {
             set.flags.stopping.set();
             set.wake_all();
@@ -265,22 +277,20 @@ impl Registry {
         for dev in lists.devs.iter().filter(|d| d.att.load().is_none()) {
             dev.flags.closing.set();
         }
-        drop(lists);
-        self.kick();
     }
 
-    /// The reboot notifier (C: `bcache_reboot`): stops everything, waits at most ten seconds.
+    /// The reboot notifier (C: `bcache_reboot`): stops everything, waits at most ten seconds. Also for the register lock, which
+    /// is the work's to take: who has it may wait for a disk that answers no more.
     pub(crate) fn reboot(self: &Arc<Self>) {
-        if self.rebooting.set() || self.is_empty() {
+        if self.rebooting.set() {
             return;
         }
-        pr_info!("Stopping all devices:\n");
-        self.stop_all();
+        self.kick();
         let wait = bcache_kernel::time::msecs_to_jiffies(REBOOT_WAIT_MS);
-        if self.gone.wait_until_timeout(|| self.is_empty(), wait) {
-            pr_info!("All devices stopped\n");
-        } else {
+        if !self.gone.wait_until_timeout(|| self.all_gone.get(), wait) {
             pr_notice!("Timeout waiting for devices to be closed\n");
+        } else if self.stopping_all.get() {
+            pr_info!("All devices stopped\n");
         }
     }
 }

@@ -184,6 +184,7 @@ pub(crate) fn finish_set(set: &Arc<CacheSet>) {
     drop(waiting);
     pr_info!("Cache set {} unregistered\n", set.uuid_text());
     set.registry.gone.wake_all();
+    set.registry.kick();
 }
 
 /// Stops the threads of a set in the order of who needs whom and closes its device. Also the way back

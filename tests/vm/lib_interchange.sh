@@ -93,6 +93,17 @@ for step; do
 		ok "writes and writeback" within 60 loaded
 		;;
 	halt=writer) ok "the writer ends" halt_writer ;;
+	stuck)
+		# With the register lock held, an attach waits for a disk that does not answer.
+		held=$(disk held)
+		format_backing "$held"
+		dmsetup create held --table "0 $(blockdev --getsz "$held") linear $held 0"
+		held=$(readlink -f /dev/mapper/held)
+		register "$held"
+		dmsetup suspend --noflush --nolockfs held
+		echo "$(set_uuid "$cache")" >"$(sysdir "$held")/attach" &
+		ok "an attach does not get on" within 20 grep -q '^State:.D' /proc/$!/status
+		;;
 	reboot)
 		ok "there is dirty data" test "$(dirty_bytes "$back")" -gt 100000
 		[ $_failed = 0 ] || break
