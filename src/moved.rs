@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Buckets that moving gc has emptied of dirty data, and that nobody may have yet.
+//! Buckets that moving gc has emptied, and that nobody may have yet.
 //!
 //! C: none; there a bucket is free as soon as the next gc finds nothing in it.
 //!
 //! A move changes the index, not the journal. The key that it replaced may still be in an entry that a replay would read:
 //! it would take the place of the new key again, and if its bucket were reused by then the data, which is nowhere else,
-//! would be lost. So the bucket stays pinned until a durable entry says that no entry of that time is needed any more.
+//! would be lost. (If it is clean by now, but the entry has it as dirty, what the bucket has then would be written to the disk.) So the bucket stays pinned until a durable entry says that no entry of that time is needed any more.
 
 use crate::{
     buckets::BucketPin,

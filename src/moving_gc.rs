@@ -14,6 +14,7 @@
 
 use crate::{
     alloc::Reserve,
+    btree::Wait,
     buckets::{
         BucketPin,
         Mark, //
@@ -65,17 +66,17 @@ struct Enough;
 struct Chosen<'a> {
     /// By number; the first of each is 0.
     buckets: &'a [Candidate],
-    /// A pin for each that dirty data was found in.
-    dirty: KVec<Option<BucketPin>>,
+    /// A pin for each that data was moved from.
+    emptied: KVec<Option<BucketPin>>,
 }
 
 impl<'a> Chosen<'a> {
     fn new(buckets: &'a [Candidate]) -> Result<Self> {
-        let mut dirty = KVec::with_capacity(buckets.len(), GFP_NOWAIT)?;
+        let mut emptied = KVec::with_capacity(buckets.len(), GFP_NOWAIT)?;
         for _ in buckets {
-            dirty.push_within_capacity(None).map_err(|_| ENOMEM)?;
+            emptied.push_within_capacity(None).map_err(|_| ENOMEM)?;
         }
-        Ok(Self { buckets, dirty })
+        Ok(Self { buckets, emptied })
     }
 
     /// The place of a bucket, if it is to be emptied.
@@ -83,10 +84,10 @@ impl<'a> Chosen<'a> {
         self.buckets.binary_search(&(0, b)).ok()
     }
 
-    /// A dirty key of the bucket that `pin` holds is moved.
-    fn note_dirty(&mut self, pin: &BucketPin) {
+    /// A key of the bucket that `pin` holds is moved.
+    fn note_moved(&mut self, pin: &BucketPin) {
         let place = self.place(pin.nr());
-        if let Some(slot) = place.and_then(|i| self.dirty.get_mut(i)) {
+        if let Some(slot) = place.and_then(|i| self.emptied.get_mut(i)) {
             slot.get_or_insert_with(|| pin.clone());
         }
     }
@@ -115,7 +116,7 @@ impl CacheSet {
         };
         // It ends when it ends.
         let _ = self.move_keys(&mut chosen, &mut buf);
-        moved.hold(self, chosen.dirty.into_iter().flatten());
+        moved.hold(self, chosen.emptied.into_iter().flatten());
     }
 
     /// The least used buckets whose data fits into the reserve of moving gc, by number.
@@ -229,8 +230,9 @@ impl CacheSet {
         }
         if k.dirty() {
             self.buckets.mark_dirty(extent.pin.nr());
-            chosen.note_dirty(&old);
         }
+        // Of clean data, too: an entry of the journal may have the key, from when it was dirty.
+        chosen.note_moved(&old);
         let opf = Opf::WRITE | Opf::FUA;
         let wrote = self
             .bdev
@@ -241,7 +243,9 @@ impl CacheSet {
         let (inode, start) = (k.inode(), k.start());
         let new = Key::extent(inode, start, extent.sectors, k.dirty(), Some(extent.ptr));
         // Sectors that were changed meanwhile are left alone.
-        self.btree_replace(&new, k).map_err(|_| Enough)?;
+        // A bucket for a split, which only the next gc may give, is not waited for: that is this thread's.
+        self.btree_replace(&new, k, Wait::AllButBuckets)
+            .map_err(|_| Enough)?;
         Ok(extent.sectors)
     }
 

@@ -161,6 +161,7 @@ impl CacheSet {
             }
         }
         let all = num::u64_from_usize(n.keys.len());
+        let always = n.hides_stale || self.tun.gc_always_rewrite.get();
         drop(state);
 
         stats.nodes = stats.nodes.saturating_add(1);
@@ -168,7 +169,6 @@ impl CacheSet {
         stats.data = stats.data.saturating_add(data.saturating_mul(512));
         let bytes = num::u64_from_usize(words).saturating_mul(8);
         stats.key_bytes = stats.key_bytes.saturating_add(bytes);
-        let always = self.tun.gc_always_rewrite.get();
         Ok(Some(Marked {
             words,
             rewrite: pace::should_rewrite(stale, all, good, always),

@@ -54,10 +54,19 @@ const REPLACE_STEP: usize = 2;
 pub(crate) enum Wait {
     /// For memory, reads and writes of leaves, splits.
     All,
+    /// As [`Wait::All`], but for no bucket that a split needs: of gc, which others who need one wait for.
+    AllButBuckets,
     /// For locks, and to write a leaf with which the flusher cannot keep up. Process context.
     Locks,
     /// For nothing. Any task with interrupts on.
     Nothing,
+}
+
+impl Wait {
+    /// For what takes long, too.
+    fn sleeps(self) -> bool {
+        matches!(self, Wait::All | Wait::AllButBuckets)
+    }
 }
 
 /// Why a leaf cannot be changed just now.
@@ -101,7 +110,7 @@ impl CacheSet {
         f: &mut impl FnMut(&Leaf, &mut LeafNode) -> Result<T, NoMem>,
     ) -> Result<T, Refusal> {
         let mut state = match wait {
-            Wait::All | Wait::Locks => leaf.state.write(),
+            Wait::All | Wait::AllButBuckets | Wait::Locks => leaf.state.write(),
             Wait::Nothing => leaf.state.try_write().ok_or(Refusal::Busy)?,
         };
         let n = match &mut *state {
@@ -158,12 +167,12 @@ impl CacheSet {
             let leaf = self.btree.leaf_at(pos).ok_or(EIO)?;
             match self.try_modify(&leaf, wait, room, Depth::None, f) {
                 Ok(done) => return Ok(done),
-                Err(Refusal::NoMem) if wait != Wait::All || !room => return Err(ENOMEM),
+                Err(Refusal::NoMem) if !wait.sleeps() || !room => return Err(ENOMEM),
                 Err(Refusal::Busy) => return Err(EAGAIN),
-                Err(_) if wait != Wait::All => return Err(EAGAIN),
+                Err(_) if !wait.sleeps() => return Err(EAGAIN),
                 Err(Refusal::Gone) => self.btree.wait_for_change(),
                 Err(Refusal::Absent) => self.leaf_load(&leaf)?,
-                Err(Refusal::Full) => self.split_leaf(&leaf)?,
+                Err(Refusal::Full) => self.split_leaf(&leaf, wait == Wait::All)?,
                 Err(Refusal::NoMem) => match self.modify_lean(&leaf, room, f) {
                     Ok(done) => return Ok(done),
                     Err(Refusal::NoMem) => time::sleep_ms(10),
@@ -292,8 +301,8 @@ impl CacheSet {
     ///
     /// # Errors
     ///
-    /// As [`CacheSet::btree_insert`].
-    pub(crate) fn btree_replace(&self, k: &Key, expected: &Key) -> Result<u32> {
+    /// As [`CacheSet::btree_insert`]; what a new bucket does, if `wait` is for none.
+    pub(crate) fn btree_replace(&self, k: &Key, expected: &Key, wait: Wait) -> Result<u32> {
         let _noio = noio();
         if k.pos() > Pos::MAX {
             return Err(EINVAL);
@@ -301,7 +310,7 @@ impl CacheSet {
         let mut rest = *k;
         let mut done = 0u32;
         while rest.size() != 0 {
-            let put = self.modify(rest.start_pos(), Wait::All, true, &mut |leaf, n| {
+            let put = self.modify(rest.start_pos(), wait, true, &mut |leaf, n| {
                 let mut part = part_before(&rest, leaf.key.end);
                 // A few old keys at a time, so that there is room for what comes of them.
                 let mut old = n.keys.seek(part.start_pos());
@@ -394,8 +403,10 @@ impl CacheSet {
             stale |= old.ptr().is_some_and(|p| p.is_available());
         }
         let bucket = self.geo.bucket_sectors();
-        // A full leaf cannot be split here. The fill does that, and a leaf that is made anew has no stale keys.
-        if stale && !self.leaf_full(leaf, n) {
+        if stale && self.leaf_full(leaf, n) {
+            // A full leaf cannot be split here. The fill does that, but may never come; a leaf that is made anew has no stale keys.
+            n.hides_stale = true;
+        } else if stale {
             let erased = Key::extent(k.inode(), k.start(), k.size(), false, None);
             n.pending.insert(&erased, bucket, |_| ())?;
             leaf.mark_dirty(n, None);

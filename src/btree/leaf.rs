@@ -45,6 +45,9 @@ pub(super) struct LeafNode {
     pub(super) written: u32,
     /// The oldest journal entry that has keys of `pending`.
     pub(super) pin: Option<JournalPin>,
+    /// The leaf on disk has stale keys that `keys` has no more. Gc does not see how old they get, so that it has to write the
+    /// leaf anew.
+    pub(super) hides_stale: bool,
     /// A successor is being built: no changes any more.
     pub(super) frozen: bool,
 }
@@ -58,6 +61,7 @@ impl LeafNode {
             seq,
             written: 0,
             pin: None,
+            hides_stale: false,
             frozen: false,
         }
     }

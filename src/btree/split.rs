@@ -136,15 +136,15 @@ impl CacheSet {
         Some(live.fold(0, |sum, k| sum.saturating_add(k.words())))
     }
 
-    /// Makes room in a full leaf, by writing it anew or splitting it. May sleep, also for buckets.
+    /// Makes room in a full leaf, by writing it anew or splitting it. May sleep, with `wait` also for buckets.
     ///
     /// # Errors
     ///
-    /// `EIO` if the set is dead. `Ok` does not say that there is room: look the leaf up again.
-    pub(super) fn split_leaf(&self, leaf: &Arc<Leaf>) -> Result {
+    /// `EIO` if the set is dead; without `wait` what a new bucket does. `Ok` does not say that there is room: look the leaf up again.
+    pub(super) fn split_leaf(&self, leaf: &Arc<Leaf>, wait: bool) -> Result {
         let _noio = noio();
         // The filler makes four leaves at most, and a rounding error one more.
-        let mut s = self.lock_structure(5, true)?;
+        let mut s = self.lock_structure(5, wait)?;
         let full = match &*leaf.state.read() {
             LeafState::Loaded(n) => self.leaf_full(leaf, n),
             _ => false,

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     alloc::Reserve,
+    btree::Wait,
     open_buckets::DataExtent,
     writeback::Sent, //
 };
@@ -124,7 +125,7 @@ impl FillReq {
         }
         let start = self.check.start().saturating_add(u64::from(self.done));
         let key = Key::extent(att.inode, start, extent.sectors, false, Some(extent.ptr));
-        let Ok(put) = att.set.btree_replace(&key, &self.check) else {
+        let Ok(put) = att.set.btree_replace(&key, &self.check, Wait::All) else {
             return false;
         };
         if put < extent.sectors {

@@ -5,7 +5,10 @@
 //! C: `write_dirty_finish` in `writeback.c`, for each key at once and without the flush.
 
 use super::io::Flow;
-use crate::attach::Attachment;
+use crate::{
+    attach::Attachment,
+    btree::Wait, //
+};
 use bcache_core::key::Key;
 use bcache_kernel::{
     block::Status,
@@ -69,7 +72,7 @@ impl Attachment {
     fn make_clean(&self, key: &Key) {
         let mut clean = *key;
         clean.set_dirty(false);
-        match self.set.btree_replace(&clean, key) {
+        match self.set.btree_replace(&clean, key, Wait::All) {
             Ok(sectors) if sectors != 0 => {
                 self.set.count.writeback_keys_done.add(1);
                 self.wb.control.note_cleaned(sectors);
