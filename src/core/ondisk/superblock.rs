@@ -59,6 +59,9 @@ const MAGIC: [u8; 16] = [
 /// Most devices of a cache set.
 const MAX_IN_SET: u16 = 8;
 
+/// Buckets that a cache has to have besides superblock and journal: the allocator's reserves, and some to allocate.
+const MIN_USABLE_BUCKETS: u64 = 64;
+
 /// Incompatible feature: 16 more bits of the bucket size. The devices of such a cache are read-only.
 const INCOMPAT_OBSO_LARGE_BUCKET: u64 = 1;
 /// Incompatible feature: the bucket size is stored as its logarithm.
@@ -157,9 +160,11 @@ pub enum BadSuperblock {
     Incompat,
     /// More journal buckets than the list or the device has.
     TooManyJournalBuckets,
+    /// A journal of one bucket, which can never be begun anew.
+    TooFewJournalBuckets,
     /// More buckets than can be numbered.
     TooManyBuckets,
-    /// Fewer than 128 buckets.
+    /// Fewer than 128 buckets, or than [`MIN_USABLE_BUCKETS`] behind superblock and journal.
     NotEnoughBuckets,
     /// The block size is no power of two.
     BlockSize,
@@ -194,6 +199,7 @@ impl core::fmt::Display for BadSuperblock {
             Self::RoCompat => "Unsupported read-only compatible feature found",
             Self::Incompat => "Unsupported incompatible feature found",
             Self::TooManyJournalBuckets => "Too many journal buckets",
+            Self::TooFewJournalBuckets => "Too few journal buckets",
             Self::TooManyBuckets => "Too many buckets",
             Self::NotEnoughBuckets => "Not enough buckets",
             Self::BlockSize => "Bad block size (not power of 2)",
@@ -486,6 +492,14 @@ impl Superblock {
         }
         if first.saturating_add(u64::from(self.keys)) > self.nbuckets {
             return Err(Bad::TooManyJournalBuckets);
+        }
+        // The C driver takes these, and waits for a bucket, or for room in its journal, for ever.
+        let behind = self.nbuckets.saturating_sub(first);
+        if behind.saturating_sub(u64::from(self.keys)) < MIN_USABLE_BUCKETS {
+            return Err(Bad::NotEnoughBuckets);
+        }
+        if self.sync() && self.keys < 2 {
+            return Err(Bad::TooFewJournalBuckets);
         }
         if first.saturating_mul(u64::from(self.bucket_size)) < BDEV_DATA_START {
             return Err(Bad::FirstBucket);
