@@ -91,15 +91,9 @@ impl Attachment {
             // The device may have been let go as clean already.
             return Err(EIO);
         }
-        let state = self.dev.state();
-        if state != BdevState::Dirty {
-            self.dev
-                .change_state(BdevEvent::FirstDirty)
-                .inspect_err(|_| {
-                    // The next one has to write it, too.
-                    self.dev.sb.update_in_memory(|sb| sb.set_state(state));
-                })?;
-        }
+        // Whatever the state was: a write that failed may have left another one on disk.
+        self.dev.change_state(BdevEvent::FirstDirty)?;
+        self.wb.clean_unwritten.clear();
         self.wb.has_dirty.set();
         self.wake_writeback();
         Ok(())
@@ -114,31 +108,52 @@ impl Attachment {
     /// A full scan under the exclusive writeback lock found nothing dirty: writes state CLEAN. May sleep.
     pub(crate) fn mark_clean(&self) -> Result {
         let _state = self.wb.state_lock.lock();
-        self.wb.has_dirty.clear();
-        self.dev.change_state(BdevEvent::AllClean)
+        if !self.wb.has_dirty.clear() && self.dev.state() == BdevState::Clean {
+            return Ok(());
+        }
+        let written = self.dev.change_state(BdevEvent::AllClean);
+        self.wb.clean_unwritten.put(written.is_err());
+        written
     }
 
-    /// The writeback thread's last word while detaching: the device leaves its set on disk. `flushed` is
-    /// false if the set died first: a dirty device then keeps its state on disk, so that it cannot be used without
-    /// its data. A clean one is detached on disk too: it goes on without the set, and should that come back, what it
-    /// holds is out of date (C leaves such a device CLEAN and would trust the set). May sleep; exclusive writeback
-    /// lock held by the caller when `flushed`.
-    pub(crate) fn writeback_is_through(&self, flushed: bool) {
+    /// The writeback thread's last word while detaching, everything being written back: the device leaves its set on disk.
+    /// Until it has, it goes on through the attachment: if it were let go and its slot in the uuid table not made invalid
+    /// either, what the set holds would be trusted when both come back, and be out of date (C goes on). May sleep; exclusive
+    /// writeback lock held by the caller.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` when the device refuses the write; nothing has changed then.
+    pub(crate) fn leave_set(&self) -> Result {
         let state = self.wb.state_lock.lock();
-        let lost = !flushed && self.wb.has_dirty.get();
+        self.write_detached()?;
+        drop(state);
+        self.writeback_is_through();
+        Ok(())
+    }
+
+    /// The writeback thread's last word when the set died first. A dirty device keeps its state on disk, so that it cannot be
+    /// used without its data. A clean one is detached on disk: it goes on without the set, and should that come back, what it
+    /// holds is out of date (C leaves such a device CLEAN and would trust the set). May sleep.
+    pub(crate) fn set_is_dead(&self) {
+        let state = self.wb.state_lock.lock();
         // A set that fails is retired, which sees to its devices; but this one may have failed on its way to the end
         // that was asked for, when its devices had been told. A clean device that cannot be detached on disk must not go on
         // either: what it would take now the set would not know of when both come back.
-        if lost || (self.write_detached().is_err() && !flushed) {
+        if self.wb.has_dirty.get() || self.write_detached().is_err() {
             self.dev.lost_data();
         }
         drop(state);
+        self.writeback_is_through();
+    }
+
+    fn writeback_is_through(&self) {
         self.detach_ready.set();
         self.dev.registry.kick();
     }
 
     /// The device is stopped, its set is dead, and no writeback thread is left that could have seen to it: a clean device
-    /// leaves the set on disk, for the reason that [`Self::writeback_is_through`] has. May sleep.
+    /// leaves the set on disk, for the reason that [`Self::set_is_dead`] has. May sleep.
     pub(crate) fn leave_dead_set(&self) {
         let _state = self.wb.state_lock.lock();
         if self.set.io_disabled() && !self.detach_ready.get() && !self.wb.has_dirty.get() {
@@ -147,10 +162,17 @@ impl Attachment {
         }
     }
 
-    /// The device leaves its set on disk. State lock held; may sleep.
+    /// The device, of which nothing is dirty, leaves its set on disk. State lock held; may sleep.
     fn write_detached(&self) -> Result {
-        self.dev
-            .change_state_with(BdevEvent::Detached, |sb| sb.set_uuid = Uuid::NIL)
+        let clean = match self.wb.clean_unwritten.get() {
+            true => self.dev.change_state(BdevEvent::AllClean),
+            false => Ok(()),
+        };
+        clean
+            .and_then(|()| {
+                self.dev
+                    .change_state_with(BdevEvent::Detached, |sb| sb.set_uuid = Uuid::NIL)
+            })
             .inspect_err(|_| {
                 pr_err!(
                     "{}: could not write the superblock at detach\n",
@@ -161,11 +183,15 @@ impl Attachment {
 
     /// Asks for detach (C: `bch_cached_dev_detach`). Does not wait.
     pub(crate) fn detach(&self) {
-        if self.dev.flags.closing.get() || self.detaching.set() {
+        if self.dev.flags.closing.get() {
             return;
         }
+        let asked_before = self.detaching.set();
+        // Again, too: the set may have failed since, which the thread is to see now and not after its next try.
         self.wake_writeback();
-        // Somebody has to notice if this takes long.
-        self.dev.registry.kick();
+        if !asked_before {
+            // Somebody has to notice if this takes long.
+            self.dev.registry.kick();
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     stacking,
     status,
     sysfs,
-    waiting::Waiting, //
+    waiting::{Stage, Waiting}, //
 };
 use bcache_core::{
     ondisk::{
@@ -209,12 +209,16 @@ impl Slot {
 
 /// Lets requests into the attachment. Requests that went straight to the backing device are waited for before
 /// the first fill of the cache: a read could else cache what such a write is just replacing.
-fn publish(dev: &CachedDev, att: &Arc<Bond>) {
+fn publish(dev: &Arc<CachedDev>, att: &Arc<Bond>) {
     att.warming.set();
     drop(dev.att.replace(Some(att.clone())));
+    // No end of the device is under way: it would have to have been claimed under the register lock.
+    let waiting = Waiting::begin(dev);
+    waiting.wait_for(Stage::DirectRequests);
     dev.gate.close();
     dev.gate.wait_idle();
     dev.gate.reopen();
+    drop(waiting);
     att.warming.clear();
     dev.tun.writeback_running.set();
 }

@@ -297,9 +297,10 @@ impl CachedDev {
         event: BdevEvent,
         change: impl FnOnce(&mut Superblock),
     ) -> Result {
-        let mut legal = true;
+        let (mut legal, mut before) = (true, None);
         let written = self.sb.update(|sb| match bdev::next(sb.state(), event) {
             Some(state) => {
+                before = Some((sb.state(), sb.set_uuid));
                 sb.set_state(state);
                 change(sb);
             }
@@ -313,7 +314,23 @@ impl CachedDev {
             );
             return Err(EINVAL);
         }
-        written
+        written.inspect_err(|e| {
+            if let Some((state, set_uuid)) = before {
+                self.sb.update_in_memory(|sb| {
+                    sb.set_state(state);
+                    sb.set_uuid = set_uuid;
+                });
+            }
+            self.count_superblock_error(*e);
+        })
+    }
+
+    /// Counts a superblock that the device did not take, as C does.
+    pub(crate) fn count_superblock_error(&self, error: Error) {
+        // Else it was let go, which is no fault of the device.
+        if error == EIO {
+            self.count_backing_error();
+        }
     }
 
     /// Asks for the end of this device (C: `bcache_device_stop`). Any process context; does not wait.

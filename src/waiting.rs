@@ -131,6 +131,7 @@ impl Progress {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Obstacle {
     DirtyData,
+    Superblock,
     Openers,
     Devices,
     /// Nothing but that the step can be claimed by nobody now.
@@ -142,6 +143,7 @@ impl Obstacle {
     fn text(self) -> &'static str {
         match self {
             Obstacle::DirtyData => "dirty data to be written back",
+            Obstacle::Superblock => Stage::Superblock.text(),
             Obstacle::Openers => "the disk to be closed",
             Obstacle::Devices => "its devices to leave it",
             Obstacle::Lists => Stage::Lists.text(),
@@ -155,6 +157,7 @@ impl Obstacle {
             Obstacle::Openers => 2,
             Obstacle::Devices => 3,
             Obstacle::Lists => 4,
+            Obstacle::Superblock => 5,
         }
     }
 }
@@ -240,18 +243,21 @@ impl Ends for CachedDev {
     }
 
     fn in_the_way(&self) -> Option<Obstacle> {
-        let (detaching, through, claimed) = self
+        let (detaching, dirty, through, claimed) = self
             .att
             .load_with(|att| {
                 (
                     att.detaching.get(),
+                    att.wb.has_dirty.get(),
                     att.detach_ready.get(),
                     att.finishing.get(),
                 )
             })
             .unwrap_or_default();
-        if detaching && !through {
-            return Some(Obstacle::DirtyData);
+        match (detaching && !through, dirty) {
+            (true, true) => return Some(Obstacle::DirtyData),
+            (true, false) => return Some(Obstacle::Superblock),
+            _ => (),
         }
         if self.flags.closing.get() && self.openers.get() != 0 {
             return Some(Obstacle::Openers);

@@ -211,8 +211,15 @@ fn set_cache_mode(dev: &CachedDev, text: &[u8]) -> Result {
     let on_disk = CacheMode::from_raw(u64::from(mode)).ok_or(EINVAL)?;
     let _lists = dev.registry.inner.lock();
     if dev.tun.cache_mode.get() != mode {
+        let before = dev.sb.with(|sb| sb.cache_mode());
+        dev.sb
+            .update(|sb| sb.set_cache_mode(on_disk))
+            .inspect_err(|e| {
+                // It is not in force, so that the next store writes it, too.
+                dev.sb.update_in_memory(|sb| sb.set_cache_mode(before));
+                dev.count_superblock_error(*e);
+            })?;
         dev.tun.cache_mode.put(mode);
-        dev.sb.update(|sb| sb.set_cache_mode(on_disk))?;
     }
     Ok(())
 }
@@ -234,7 +241,9 @@ fn set_label(dev: &CachedDev, text: &[u8]) -> Result {
         *to = *from;
     }
     let _lists = dev.registry.inner.lock();
-    dev.sb.update(|sb| sb.label = label)?;
+    dev.sb
+        .update(|sb| sb.label = label)
+        .inspect_err(|e| dev.count_superblock_error(*e))?;
     if let Some(att) = dev.att.load() {
         att.set.uuid_set_label(att.inode, &label);
         att.set.uuid_write()?;

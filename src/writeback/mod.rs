@@ -60,7 +60,9 @@ pub(crate) struct Tasks {
 pub(crate) struct Writeback {
     /// The index may hold dirty keys. Set before the first one, cleared by the thread.
     pub(crate) has_dirty: Flag,
-    /// Serialises the changes of `has_dirty` with the superblock.
+    /// Nothing is dirty any more, but the superblock could not be told yet.
+    pub(crate) clean_unwritten: Flag,
+    /// Serialises the changes of the two with the superblock.
     #[pin]
     pub(crate) state_lock: Mutex<()>,
     /// The writeback lock.
@@ -96,6 +98,7 @@ impl Writeback {
         let flow = io::Flow::new()?;
         Ok(try_pin_init!(Self {
             has_dirty: Flag::new(false),
+            clean_unwritten: Flag::new(false),
             state_lock <- new_mutex!((), "Writeback::state_lock"),
             lock,
             keybuf <- keybuf,
@@ -128,6 +131,11 @@ impl Writeback {
     /// May sleep.
     pub(crate) fn flush_workers(&self) {
         self.flow.wq.flush();
+    }
+
+    /// There is dirty data, or the superblock is to be told that there is none. Any context.
+    pub(crate) fn has_work(&self) -> bool {
+        self.has_dirty.get() || self.clean_unwritten.get()
     }
 
     /// Dirty sectors of the device. Any context.

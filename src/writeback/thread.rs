@@ -33,8 +33,27 @@ enum Scan {
     Clean,
     /// Nothing is dirty, and the device is to be detached: it is.
     Detached,
-    /// The index could not be read, or the superblock not be written.
-    Failed,
+    /// It is to be tried again.
+    Failed(Trouble),
+}
+
+/// What is tried again after a pause.
+#[derive(Clone, Copy)]
+enum Trouble {
+    /// Dirty data could not be written back, or the index not be read.
+    DirtyData,
+    /// The superblock of the backing device could not be written.
+    Superblock,
+}
+
+impl Trouble {
+    /// In words.
+    fn text(self) -> &'static str {
+        match self {
+            Self::DirtyData => "dirty data could not be written back",
+            Self::Superblock => "its superblock could not be written",
+        }
+    }
 }
 
 /// The thread. Runs until it is stopped, the device is detached or the set dead.
@@ -55,7 +74,7 @@ pub(super) fn main(att: &Bond) {
     if att.set.io_disabled() && !should_stop() {
         // Whoever retires the set decides about the device first.
         if att.wb.wake.wait_until_or_stop(|| att.detaching.get()) {
-            att.writeback_is_through(false);
+            att.set_is_dead();
         }
     }
 }
@@ -81,7 +100,7 @@ impl Scanner<'_> {
         let ready = || {
             att.set.io_disabled()
                 || att.detaching.get()
-                || (att.wb.has_dirty.get() && att.dev.tun.writeback_running.get())
+                || (att.wb.has_work() && att.dev.tun.writeback_running.get())
         };
         if !ready() {
             // What is on its way comes to its end before the thread sleeps.
@@ -93,19 +112,23 @@ impl Scanner<'_> {
     /// One scan and the writeback of what it found; true if the thread is through.
     fn round(&mut self) -> bool {
         let asked = self.att.wb.kicks.asked();
-        let (all, written) = match self.scan() {
+        let (pause, trouble) = match self.scan() {
             Scan::Detached => return true,
-            Scan::Failed => (false, Written::Failed),
-            Scan::Clean => (true, Written::All),
-            Scan::Found { all } => (all, self.att.write_back(all)),
+            Scan::Failed(trouble) => (false, Some(trouble)),
+            Scan::Clean => (true, None),
+            Scan::Found { all } => match self.att.write_back(all) {
+                Written::All => (all, None),
+                Written::Some => (false, None),
+                Written::Failed => (false, Some(Trouble::DirtyData)),
+            },
         };
-        if written == Written::Failed {
+        if let Some(trouble) = trouble {
             self.att.drain();
-            self.back_off(asked);
+            self.back_off(trouble, asked);
             return false;
         }
         self.backoff.reset();
-        if all && written == Written::All {
+        if pause {
             self.pause();
         }
         false
@@ -118,22 +141,24 @@ impl Scanner<'_> {
         att.wb.keybuf.begin_scan();
         let all = match self.refill() {
             Ok(all) => all,
-            Err(_) => return Scan::Failed,
+            Err(_) => return Scan::Failed(Trouble::DirtyData),
         };
         if !all || !att.wb.keybuf.found_nothing() {
             return Scan::Found { all };
         }
         if self.over() {
             // The scan may have been cut short.
-            return Scan::Failed;
+            return Scan::Failed(Trouble::DirtyData);
         }
         let detaching = att.detaching.get();
-        if (att.wb.has_dirty.get() || detaching) && att.mark_clean().is_err() {
-            return Scan::Failed;
+        if (att.wb.has_work() || detaching) && att.mark_clean().is_err() {
+            return Scan::Failed(Trouble::Superblock);
         }
         if detaching {
-            att.writeback_is_through(true);
-            return Scan::Detached;
+            return match att.leave_set() {
+                Ok(()) => Scan::Detached,
+                Err(_) => Scan::Failed(Trouble::Superblock),
+            };
         }
         let tun = &att.set.tun;
         if tun.gc_after_writeback.get() == 3 {
@@ -237,7 +262,7 @@ impl Scanner<'_> {
 
     /// Waits after errors, longer and longer, instead of trying in a loop. Whoever asks for a detach meanwhile, or
     /// changes a setting, gets the next try at once: `asked` is from before the one that failed.
-    fn back_off(&mut self, asked: Asked) {
+    fn back_off(&mut self, trouble: Trouble, asked: Asked) {
         let att = self.att;
         if self.over() {
             return;
@@ -246,8 +271,9 @@ impl Scanner<'_> {
         // While the attachment ends nothing more is written back, which is no failure.
         if !att.is_closed() {
             pr_warn!(
-                "{}: dirty data could not be written back, trying again in {} ms\n",
+                "{}: {}, trying again in {} ms\n",
                 att.dev.name,
+                trouble.text(),
                 ms
             );
         }

@@ -3,6 +3,7 @@
 # vm: --disk cache=64M --disk back=128M --disk held=16M --timeout 400
 # case: failing_keys | H19 | detach while the backing device takes no write, `io_error_limit` out of reach
 # case: failed_disk | users a7 | detach and unregister while the backing device takes no write, for good
+# case: superblock | - | detach of a clean device whose disk takes no superblock; then with a low `io_error_limit`
 # case: stopped_first | - | detach while the backing device takes no write, stop, and then the disk is given up
 # case: between_stores | - | detach right behind 200 stores, while the thread waits for `writeback_delay`, an hour; 20 times
 # case: behind_attach | - | a detach that could end while another device is being attached, which takes more than a minute
@@ -92,6 +93,47 @@ case_failed_disk() {
 	dev=$(bcache_of "$fragile")
 	ok "what was dirty is there" "${fio[@]/#--filename=*/--filename=$dev}" --verify_only
 	saw "then, with a healed disk, $(cat "$dir/dirty_data") dirty"
+	stop_all
+	dmsetup remove fragile
+}
+
+# on_disk: the state in the superblock, as it is on the disk
+on_disk() {
+	blockdev --flushbufs "$back"
+	bcache-super-show "$back" | sed -n 's/^dev.data.cache_state[[:space:]]*[0-9]* \[\(.*\)\]$/\1/p'
+}
+
+case_superblock() {
+	local size start fragile first
+	fragile_pair
+	set_to io_error_limit=2147483647 cache_mode=writethrough
+	soil "$bdev" 64
+	is "state" "$(state "$fragile")" clean
+	ok "the disk takes nothing" dm_table fragile "0 $size error"
+	start=$EPOCHREALTIME
+	put 1 "$dir/detach"
+	if within 3 test ! -e "$dir/cache"; then
+		first="over after $(since "$start") ms, the disk says: $(on_disk)"
+		ok "the disk is healed" dm_table fragile "0 $size linear $back 0"
+	else
+		ok "the file says what it waits for" within 10 says rate_work "waits_for: its superblock to be written"
+		ok "the log says that it tries again" within 10 dmesg_says "its superblock could not be written, trying again"
+		is "the superblock" "$(on_disk)" clean
+		ok "the disk is healed" dm_table fragile "0 $size linear $back 0"
+		ok "the detach ends" within 40 test ! -e "$dir/cache"
+		is "then the superblock" "$(on_disk)" detached
+		first="waits for its superblock to be written, and ends when it is"
+	fi
+	put "$uuid" "$dir/attach"
+	ok "attached again" within 10 attached "$fragile"
+	set_to io_error_limit=$(($(cat "$dir/io_errors") + 3))
+	ok "the disk takes nothing again" dm_table fragile "0 $size error"
+	start=$EPOCHREALTIME
+	put 1 "$dir/detach"
+	put 1 "$dir/stop"
+	ok "the device is gone" within 40 test ! -e "$dir"
+	saw "$first; stopped as well, the device is gone after $(since "$start") ms"
+	ok "the disk is healed" dm_table fragile "0 $size linear $back 0"
 	stop_all
 	dmsetup remove fragile
 }
