@@ -12,10 +12,7 @@ use crate::{
     writeback::Writeback, //
 };
 use bcache_core::{
-    ondisk::{
-        superblock::BdevState,
-        uuid::Uuid, //
-    },
+    ondisk::uuid::Uuid,
     state::bdev::BdevEvent, //
 };
 use bcache_kernel::gate::Gated;
@@ -108,7 +105,12 @@ impl Attachment {
     /// A full scan under the exclusive writeback lock found nothing dirty: writes state CLEAN. May sleep.
     pub(crate) fn mark_clean(&self) -> Result {
         let _state = self.wb.state_lock.lock();
-        if !self.wb.has_dirty.clear() && self.dev.state() == BdevState::Clean {
+        self.write_clean()
+    }
+
+    /// The same with the state lock held.
+    fn write_clean(&self) -> Result {
+        if !self.wb.has_dirty.clear() && !self.wb.clean_unwritten.get() {
             return Ok(());
         }
         let written = self.dev.change_state(BdevEvent::AllClean);
@@ -116,20 +118,25 @@ impl Attachment {
         written
     }
 
-    /// The writeback thread's last word while detaching, everything being written back: the device leaves its set on disk.
-    /// Until it has, it goes on through the attachment: if it were let go and its slot in the uuid table not made invalid
+    /// The writeback thread's last word while detaching, when a full scan found nothing dirty: the device leaves its set on
+    /// disk. Until it has, it goes on through the attachment: if it were let go and its slot in the uuid table not made invalid
     /// either, what the set holds would be trusted when both come back, and be out of date (C goes on). May sleep; exclusive
     /// writeback lock held by the caller.
     ///
     /// # Errors
     ///
-    /// `EIO` when the device refuses the write; nothing has changed then.
+    /// `EIO` when the device refuses the write; it is attached and clean then.
     pub(crate) fn leave_set(&self) -> Result {
         let state = self.wb.state_lock.lock();
-        self.write_detached()?;
+        let written = self.write_clean().and_then(|()| self.write_detached());
         drop(state);
-        self.writeback_is_through();
-        Ok(())
+        self.wb.refused.put(written.is_err());
+        match written {
+            Ok(()) => self.writeback_is_through(),
+            // If it was stopped, too, that can be done.
+            Err(_) => self.dev.registry.kick(),
+        }
+        written
     }
 
     /// The writeback thread's last word when the set died first. A dirty device keeps its state on disk, so that it cannot be
@@ -140,7 +147,13 @@ impl Attachment {
         // A set that fails is retired, which sees to its devices; but this one may have failed on its way to the end
         // that was asked for, when its devices had been told. A clean device that cannot be detached on disk must not go on
         // either: what it would take now the set would not know of when both come back.
-        if self.wb.has_dirty.get() || self.write_detached().is_err() {
+        let lost = self.wb.has_dirty.get();
+        if lost
+            || self
+                .write_clean()
+                .and_then(|()| self.write_detached())
+                .is_err()
+        {
             self.dev.lost_data();
         }
         drop(state);
@@ -158,21 +171,14 @@ impl Attachment {
         let _state = self.wb.state_lock.lock();
         if self.set.io_disabled() && !self.detach_ready.get() && !self.wb.has_dirty.get() {
             // Said in the log; there is no one left to be kept from it.
-            let _ = self.write_detached();
+            let _ = self.write_clean().and_then(|()| self.write_detached());
         }
     }
 
-    /// The device, of which nothing is dirty, leaves its set on disk. State lock held; may sleep.
+    /// The device, which is clean on disk, leaves its set there. State lock held; may sleep.
     fn write_detached(&self) -> Result {
-        let clean = match self.wb.clean_unwritten.get() {
-            true => self.dev.change_state(BdevEvent::AllClean),
-            false => Ok(()),
-        };
-        clean
-            .and_then(|()| {
-                self.dev
-                    .change_state_with(BdevEvent::Detached, |sb| sb.set_uuid = Uuid::NIL)
-            })
+        self.dev
+            .change_state_with(BdevEvent::Detached, |sb| sb.set_uuid = Uuid::NIL)
             .inspect_err(|_| {
                 pr_err!(
                     "{}: could not write the superblock at detach\n",
@@ -183,10 +189,7 @@ impl Attachment {
 
     /// Asks for detach (C: `bch_cached_dev_detach`). Does not wait.
     pub(crate) fn detach(&self) {
-        if self.dev.flags.closing.get() {
-            return;
-        }
-        let asked_before = self.detaching.set();
+        let asked_before = self.dev.flags.closing.get() || self.detaching.set();
         // Again, too: the set may have failed since, which the thread is to see now and not after its next try.
         self.wake_writeback();
         if !asked_before {

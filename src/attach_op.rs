@@ -57,7 +57,8 @@ pub(crate) fn attach(
     set.add_device(&att)?;
     let undo_table = ScopeGuard::new(|| set.remove_device(&att));
     if dev.state() == BdevState::Dirty {
-        att.wb.has_dirty.set();
+        // Written anew: a write of another state that failed may have reached the disk.
+        att.mark_dirty()?;
     }
     Attachment::start_writeback(&att)?;
     let was_running = dev.tun.writeback_running.get();

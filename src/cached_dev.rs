@@ -32,6 +32,7 @@ use bcache_kernel::{
     kthread::Thread,
     rcu::RcuArc, //
 };
+use core::cell::Cell;
 use kernel::{
     new_mutex,
     prelude::*,
@@ -291,22 +292,30 @@ impl CachedDev {
         self.change_state_with(event, |_| ())
     }
 
-    /// As [`Self::change_state`], with one more change of the superblock in the same write. May sleep.
+    /// As [`Self::change_state`], with a change of the set's UUID in the same write. May sleep.
     pub(crate) fn change_state_with(
         &self,
         event: BdevEvent,
         change: impl FnOnce(&mut Superblock),
     ) -> Result {
-        let (mut legal, mut before) = (true, None);
-        let written = self.sb.update(|sb| match bdev::next(sb.state(), event) {
-            Some(state) => {
-                before = Some((sb.state(), sb.set_uuid));
-                sb.set_state(state);
-                change(sb);
-            }
-            None => legal = false,
-        });
-        if !legal {
+        let before = Cell::new(None);
+        let written = self.sb.try_update(
+            |sb| {
+                let state = bdev::next(sb.state(), event);
+                before.set(state.map(|_| (sb.state(), sb.set_uuid)));
+                if let Some(state) = state {
+                    sb.set_state(state);
+                    change(sb);
+                }
+            },
+            |sb| {
+                if let Some((state, set_uuid)) = before.get() {
+                    sb.set_state(state);
+                    sb.set_uuid = set_uuid;
+                }
+            },
+        );
+        if before.get().is_none() && written != Err(ENODEV) {
             pr_err!(
                 "{}: superblock state does not allow {:?}\n",
                 self.name,
@@ -314,15 +323,11 @@ impl CachedDev {
             );
             return Err(EINVAL);
         }
-        written.inspect_err(|e| {
-            if let Some((state, set_uuid)) = before {
-                self.sb.update_in_memory(|sb| {
-                    sb.set_state(state);
-                    sb.set_uuid = set_uuid;
-                });
-            }
-            self.count_superblock_error(*e);
-        })
+        // Who writes the first dirty data gets the error and may try again, with many others: those say nothing more of the disk.
+        if event != BdevEvent::FirstDirty {
+            written.inspect_err(|e| self.count_superblock_error(*e))?;
+        }
+        written
     }
 
     /// Counts a superblock that the device did not take, as C does.
@@ -384,12 +389,15 @@ impl CachedDev {
         let errors = self.io_errors.add(1).saturating_add(1);
         if errors < self.tun.io_error_limit.get() {
             pr_err!("{}: IO error on backing device, unrecoverable\n", self.name);
-        } else if !self.disable_io() {
-            pr_err!(
-                "stop {}: too many IO errors on backing device {}\n\n",
-                self.disk_name(),
-                self.name
-            );
+        } else {
+            if !self.disable_io() {
+                pr_err!(
+                    "stop {}: too many IO errors on backing device {}\n\n",
+                    self.disk_name(),
+                    self.name
+                );
+            }
+            // Also if its I/O had been disabled by hand: it may be about to leave its set, and in vain.
             self.stop();
         }
     }

@@ -309,7 +309,9 @@ fn claim_of_device(dev: &Arc<CachedDev>) -> Option<Step> {
         stopped: dev.flags.closing.get(),
         open: dev.openers.get() != 0,
         freeing: dev.flags.freeing.get(),
-        failed: dev.flags.io_disable.get() && att.as_ref().is_some_and(|a| !a.set.io_disabled()),
+        failed: att.as_ref().is_some_and(|a| {
+            !a.set.io_disabled() && (dev.flags.io_disable.get() || a.wb.refused.get())
+        }),
         attachment,
     };
     match (ends::device_step(seen)?, att) {

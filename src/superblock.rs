@@ -34,6 +34,12 @@ impl Writer {
         let opf = Opf::WRITE | Opf::SYNC | Opf::META | Opf::FUA;
         self.page.write_sync(&self.raw, opf).map_err(|_| EIO)
     }
+
+    /// The page cache gets what the device has, after a write that failed.
+    fn undo(&mut self, sb: &Superblock) {
+        sb.encode_into(crc64_be, &mut self.raw);
+        self.page.put(&self.raw);
+    }
 }
 
 /// What the lock of an [`SbFile`] guards.
@@ -77,6 +83,27 @@ impl SbFile {
         let writer = writer.as_mut().ok_or(ENODEV)?;
         f(sb);
         writer.write(sb)
+    }
+
+    /// As [`SbFile::update`], but memory and page cache are as before when the device refuses the write: `undo` takes back what `f`
+    /// did. What the device has is then one or the other.
+    ///
+    /// # Errors
+    ///
+    /// As [`SbFile::update`].
+    pub(crate) fn try_update(
+        &self,
+        f: impl FnOnce(&mut Superblock),
+        undo: impl FnOnce(&mut Superblock),
+    ) -> Result {
+        let mut guard = self.inner.lock();
+        let SbInner { sb, writer } = &mut *guard;
+        let writer = writer.as_mut().ok_or(ENODEV)?;
+        f(sb);
+        writer.write(sb).inspect_err(|_| {
+            undo(sb);
+            writer.undo(sb);
+        })
     }
 
     /// The device is given up next: waits for a write under way, and there is none after it. A store to a file in sysfs may

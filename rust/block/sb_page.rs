@@ -91,6 +91,18 @@ impl SbPage {
         }
     }
 
+    /// Puts `bytes` into the page cache only: what the device has after all. May sleep; the device is not closed.
+    pub fn put(&self, bytes: &[u8; SB_BYTES]) {
+        // SAFETY: As in `copy_to`.
+        unsafe {
+            bch::folio_lock(self.folio.as_ptr());
+            NonNull::from(bytes)
+                .cast()
+                .copy_to_nonoverlapping(self.data, SB_BYTES);
+            bch::folio_unlock(self.folio.as_ptr());
+        }
+    }
+
     /// Puts `bytes` into the page cache and writes them to the device; `opf` is added to a write.
     /// Sleeps; process context. The caller keeps two calls apart.
     ///
@@ -102,14 +114,7 @@ impl SbPage {
         if self.dev.is_closed() {
             return Err(Status::IOERR);
         }
-        // SAFETY: As in `copy_to`.
-        unsafe {
-            bch::folio_lock(self.folio.as_ptr());
-            NonNull::from(bytes)
-                .cast()
-                .copy_to_nonoverlapping(self.data, SB_BYTES);
-            bch::folio_unlock(self.folio.as_ptr());
-        }
+        self.put(bytes);
         let mut bio = MaybeUninit::<bindings::bio>::uninit();
         let mut vec = MaybeUninit::<bindings::bio_vec>::uninit();
         let bio = bio.as_mut_ptr();

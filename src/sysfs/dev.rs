@@ -17,7 +17,7 @@ use crate::{
 };
 use bcache_core::{
     ondisk::{
-        superblock::{BdevState, CacheMode},
+        superblock::{BdevState, CacheMode, Superblock},
         uuid::Uuid,
     },
     text, //
@@ -211,14 +211,12 @@ fn set_cache_mode(dev: &CachedDev, text: &[u8]) -> Result {
     let on_disk = CacheMode::from_raw(u64::from(mode)).ok_or(EINVAL)?;
     let _lists = dev.registry.inner.lock();
     if dev.tun.cache_mode.get() != mode {
+        // Not in force if it cannot be written, so that the next store writes it, too.
         let before = dev.sb.with(|sb| sb.cache_mode());
+        let change = |sb: &mut Superblock| sb.set_cache_mode(on_disk);
         dev.sb
-            .update(|sb| sb.set_cache_mode(on_disk))
-            .inspect_err(|e| {
-                // It is not in force, so that the next store writes it, too.
-                dev.sb.update_in_memory(|sb| sb.set_cache_mode(before));
-                dev.count_superblock_error(*e);
-            })?;
+            .try_update(change, |sb| sb.set_cache_mode(before))
+            .inspect_err(|e| dev.count_superblock_error(*e))?;
         dev.tun.cache_mode.put(mode);
     }
     Ok(())
@@ -241,8 +239,9 @@ fn set_label(dev: &CachedDev, text: &[u8]) -> Result {
         *to = *from;
     }
     let _lists = dev.registry.inner.lock();
+    let before = dev.sb.with(|sb| sb.label);
     dev.sb
-        .update(|sb| sb.label = label)
+        .try_update(|sb| sb.label = label, |sb| sb.label = before)
         .inspect_err(|e| dev.count_superblock_error(*e))?;
     if let Some(att) = dev.att.load() {
         att.set.uuid_set_label(att.inode, &label);

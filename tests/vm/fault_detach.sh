@@ -3,7 +3,7 @@
 # vm: --disk cache=64M --disk back=128M --disk held=16M --timeout 400
 # case: failing_keys | H19 | detach while the backing device takes no write, `io_error_limit` out of reach
 # case: failed_disk | users a7 | detach and unregister while the backing device takes no write, for good
-# case: superblock | - | detach of a clean device whose disk takes no superblock; then with a low `io_error_limit`
+# case: superblock | - | detach of a clean device whose disk takes no superblock; then with a stop, and with few errors to the limit
 # case: stopped_first | - | detach while the backing device takes no write, stop, and then the disk is given up
 # case: between_stores | - | detach right behind 200 stores, while the thread waits for `writeback_delay`, an hour; 20 times
 # case: behind_attach | - | a detach that could end while another device is being attached, which takes more than a minute
@@ -124,18 +124,34 @@ case_superblock() {
 		is "then the superblock" "$(on_disk)" detached
 		first="waits for its superblock to be written, and ends when it is"
 	fi
-	put "$uuid" "$dir/attach"
-	ok "attached again" within 10 attached "$fragile"
-	set_to io_error_limit=$(($(cat "$dir/io_errors") + 3))
-	ok "the disk takes nothing again" dm_table fragile "0 $size error"
-	start=$EPOCHREALTIME
-	put 1 "$dir/detach"
-	put 1 "$dir/stop"
-	ok "the device is gone" within 40 test ! -e "$dir"
-	saw "$first; stopped as well, the device is gone after $(since "$start") ms"
-	ok "the disk is healed" dm_table fragile "0 $size linear $back 0"
+	refused_and stop "with a stop the device is gone"
+	register "$fragile"
+	ok "the device is there again" within 10 test -e "$dir/stop"
+	refused_and limit "at the limit of errors it is stopped"
+	saw "$first"
 	stop_all
 	dmsetup remove fragile
+}
+
+# refused_and stop|limit WHAT: the superblock of another detach is refused, and something else happens
+refused_and() {
+	local start
+	attached "$fragile" || put "$uuid" "$dir/attach"
+	ok "attached again" within 10 attached "$fragile"
+	set_to io_error_limit=2147483647
+	ok "the disk takes nothing again" dm_table fragile "0 $size error"
+	[ "$1" = stop ] || set_to io_error_limit=$(($(cat "$dir/io_errors") + 3))
+	start=$EPOCHREALTIME
+	put 1 "$dir/detach"
+	[ "$1" = limit ] || put 1 "$dir/stop"
+	if within 30 test ! -e "$dir"; then
+		first+="; $2 after $(since "$start") ms"
+	else
+		first+="; $2: no"
+		[ "$DRIVER" = c ]
+		result $? "$2"
+	fi
+	ok "the disk is healed" dm_table fragile "0 $size linear $back 0"
 }
 
 case_stopped_first() {

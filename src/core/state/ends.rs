@@ -9,7 +9,7 @@
 //!   device:      registered -- attach --> Attached -- detach --> Detaching -- flushed or set dead --> Through
 //!                    ^                                                                                  |
 //!                    +------------------------------- FinishDetach -------------------------------------+
-//!                stopped and closed, not Detaching or the disk failed -- Free --> gone
+//!                stopped and closed, not Detaching or that cannot end -- Free --> gone
 //!   set:         running -- stop, unregister, Retire --> stopping -- TellDevices --> told -- no device left: Finish --> gone
 //! ```
 //!
@@ -39,7 +39,7 @@ pub struct DeviceSeen {
     pub open: bool,
     /// [`DeviceStep::Free`] has begun.
     pub freeing: bool,
-    /// The backing device takes no I/O any more, though the set does: what is dirty cannot be written back.
+    /// The backing device takes no I/O any more, or not the superblock of a detach, though the set does: a detach cannot end.
     pub failed: bool,
     /// Its attachment.
     pub attachment: AttachmentSeen,
