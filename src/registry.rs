@@ -31,6 +31,7 @@ use bcache_kernel::{
     debugfs::DebugDir,
     delayed::{DelayedTask, Rearm},
     kobject::KObj,
+    module::ModuleRef,
     notifier,
     time::jiffies,
     wait::WaitQueue,
@@ -136,6 +137,8 @@ impl Step {
     fn start(self, registry: &Registry) {
         let job = self.clone();
         if registry.wq.queue().spawn(move || job.run()).is_err() {
+            // As a job has it: the end of the step kicks the registry, when there may be nothing else of the module any more.
+            let _module = ModuleRef::get();
             self.run();
         }
     }
