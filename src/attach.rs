@@ -89,11 +89,34 @@ impl Attachment {
             return Err(EIO);
         }
         // Whatever the state was: a write that failed may have left another one on disk.
-        self.dev.change_state(BdevEvent::FirstDirty)?;
+        self.dev
+            .change_state(BdevEvent::FirstDirty)
+            .inspect_err(|e| self.dirty_refused(*e))?;
+        self.wb.dirty_refused.clear();
         self.wb.clean_unwritten.clear();
         self.wb.has_dirty.set();
         self.wake_writeback();
         Ok(())
+    }
+
+    /// Dirty data cannot be taken, since the superblock cannot say so. Each write that would be the first one tries again.
+    fn dirty_refused(&self, e: Error) {
+        if !self.wb.dirty_refused.set() {
+            pr_err!(
+                "{}: could not write the superblock before the first dirty data\n",
+                self.dev.name
+            );
+            self.dev.count_superblock_error(e);
+        }
+    }
+
+    /// The device was dirty when it was attached. May sleep.
+    pub(crate) fn was_dirty(&self) {
+        // Written anew: a write of another state that failed may have reached the disk. One that takes no writes can be read
+        // from all the same.
+        if self.mark_dirty().is_err() {
+            self.wb.has_dirty.set();
+        }
     }
 
     /// Whether there is dirty data, after a first dirty write that is just under way. May sleep.
@@ -105,7 +128,12 @@ impl Attachment {
     /// A full scan under the exclusive writeback lock found nothing dirty: writes state CLEAN. May sleep.
     pub(crate) fn mark_clean(&self) -> Result {
         let _state = self.wb.state_lock.lock();
-        self.write_clean()
+        let known = self.wb.clean_unwritten.get();
+        self.write_clean().inspect_err(|e| {
+            if !known {
+                self.dev.count_superblock_error(*e);
+            }
+        })
     }
 
     /// The same with the state lock held.
@@ -125,7 +153,7 @@ impl Attachment {
     ///
     /// # Errors
     ///
-    /// `EIO` when the device refuses the write; it is attached and clean then.
+    /// `EIO` when the device refuses the write; it is attached still, and nothing of it is dirty.
     pub(crate) fn leave_set(&self) -> Result {
         let state = self.wb.state_lock.lock();
         let written = self.write_clean().and_then(|()| self.write_detached());
@@ -133,8 +161,11 @@ impl Attachment {
         self.wb.refused.put(written.is_err());
         match written {
             Ok(()) => self.writeback_is_through(),
-            // If it was stopped, too, that can be done.
-            Err(_) => self.dev.registry.kick(),
+            Err(e) => {
+                self.dev.count_superblock_error(e);
+                // If it was stopped, too, that can be done.
+                self.dev.registry.kick();
+            }
         }
         written
     }
@@ -165,13 +196,17 @@ impl Attachment {
         self.dev.registry.kick();
     }
 
-    /// The device is stopped, its set is dead, and no writeback thread is left that could have seen to it: a clean device
-    /// leaves the set on disk, for the reason that [`Self::set_is_dead`] has. May sleep.
-    pub(crate) fn leave_dead_set(&self) {
+    /// The device is stopped, and there is no writeback thread any more: does what that could not do. If the set is dead, a
+    /// clean device leaves it on disk, for the reason that [`Self::set_is_dead`] has. May sleep.
+    pub(crate) fn last_word(&self) {
         let _state = self.wb.state_lock.lock();
-        if self.set.io_disabled() && !self.detach_ready.get() && !self.wb.has_dirty.get() {
-            // Said in the log; there is no one left to be kept from it.
-            let _ = self.write_clean().and_then(|()| self.write_detached());
+        if self.detach_ready.get() || self.wb.has_dirty.get() {
+            return;
+        }
+        // Said in the log; there is no one left to be kept from it.
+        let clean = self.write_clean();
+        if self.set.io_disabled() {
+            let _ = clean.and_then(|()| self.write_detached());
         }
     }
 

@@ -323,14 +323,10 @@ impl CachedDev {
             );
             return Err(EINVAL);
         }
-        // Who writes the first dirty data gets the error and may try again, with many others: those say nothing more of the disk.
-        if event != BdevEvent::FirstDirty {
-            written.inspect_err(|e| self.count_superblock_error(*e))?;
-        }
         written
     }
 
-    /// Counts a superblock that the device did not take, as C does.
+    /// Counts a superblock that the device did not take, as C does. Once for what is tried again and again by others.
     pub(crate) fn count_superblock_error(&self, error: Error) {
         // Else it was let go, which is no fault of the device.
         if error == EIO {

@@ -72,8 +72,10 @@ pub(crate) fn free_dev(dev: &Arc<CachedDev>) {
         end.quiesce(&waiting);
         end.stop_writeback(&waiting);
         waiting.wait_for(Stage::Superblock);
-        end.attachment().leave_dead_set();
-        end.unlink(&waiting, false);
+        end.attachment().last_word();
+        // Its detach may have come to its end meanwhile.
+        let detached = end.attachment().detach_ready.get();
+        end.unlink(&waiting, detached);
     }
     if let Some(att) = att.filter(|att| att.detaching.get() && att.wb.has_dirty.get()) {
         pr_warn!(

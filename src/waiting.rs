@@ -243,12 +243,13 @@ impl Ends for CachedDev {
     }
 
     fn in_the_way(&self) -> Option<Obstacle> {
-        let (detaching, dirty, through, claimed) = self
+        let (detaching, dirty, refused, through, claimed) = self
             .att
             .load_with(|att| {
                 (
                     att.detaching.get(),
                     att.wb.has_dirty.get(),
+                    att.wb.refused.get(),
                     att.detach_ready.get(),
                     att.finishing.get(),
                 )
@@ -256,7 +257,10 @@ impl Ends for CachedDev {
             .unwrap_or_default();
         match (detaching && !through, dirty) {
             (true, true) => return Some(Obstacle::DirtyData),
-            (true, false) => return Some(Obstacle::Superblock),
+            // One that was stopped, too, is not waited for.
+            (true, false) if !(refused && self.flags.closing.get()) => {
+                return Some(Obstacle::Superblock)
+            }
             _ => (),
         }
         if self.flags.closing.get() && self.openers.get() != 0 {

@@ -60,8 +60,10 @@ pub(crate) struct Tasks {
 pub(crate) struct Writeback {
     /// The index may hold dirty keys. Set before the first one, cleared by the thread.
     pub(crate) has_dirty: Flag,
-    /// Nothing is dirty any more, but the superblock could not be told. Tried again with the next change of the state only.
+    /// Nothing is dirty any more, but the superblock could not be told yet.
     pub(crate) clean_unwritten: Flag,
+    /// The superblock could not be told, the last time, that there will be dirty data.
+    pub(crate) dirty_refused: Flag,
     /// The device did not take the superblock that would end a detach, the last time.
     pub(crate) refused: Flag,
     /// Serialises the changes of the two with the superblock.
@@ -101,6 +103,7 @@ impl Writeback {
         Ok(try_pin_init!(Self {
             has_dirty: Flag::new(false),
             clean_unwritten: Flag::new(false),
+            dirty_refused: Flag::new(false),
             refused: Flag::new(false),
             state_lock <- new_mutex!((), "Writeback::state_lock"),
             lock,
@@ -134,6 +137,11 @@ impl Writeback {
     /// May sleep.
     pub(crate) fn flush_workers(&self) {
         self.flow.wq.flush();
+    }
+
+    /// There is dirty data, or the superblock is to be told that there is none. Any context.
+    pub(crate) fn has_work(&self) -> bool {
+        self.has_dirty.get() || self.clean_unwritten.get()
     }
 
     /// Dirty sectors of the device. Any context.

@@ -100,7 +100,7 @@ impl Scanner<'_> {
         let ready = || {
             att.set.io_disabled()
                 || att.detaching.get()
-                || (att.wb.has_dirty.get() && att.dev.tun.writeback_running.get())
+                || (att.wb.has_work() && att.dev.tun.writeback_running.get())
         };
         if !ready() {
             // What is on its way comes to its end before the thread sleeps.
@@ -157,7 +157,7 @@ impl Scanner<'_> {
                 Err(_) => Scan::Failed(Trouble::Superblock),
             };
         }
-        if att.wb.has_dirty.get() && att.mark_clean().is_err() {
+        if att.wb.has_work() && att.mark_clean().is_err() {
             return Scan::Failed(Trouble::Superblock);
         }
         let tun = &att.set.tun;
