@@ -498,7 +498,7 @@ impl Superblock {
         if behind.saturating_sub(u64::from(self.keys)) < MIN_USABLE_BUCKETS {
             return Err(Bad::NotEnoughBuckets);
         }
-        if self.sync() && self.keys < 2 {
+        if self.sync() && self.keys == 1 {
             return Err(Bad::TooFewJournalBuckets);
         }
         if first.saturating_mul(u64::from(self.bucket_size)) < BDEV_DATA_START {
