@@ -156,7 +156,7 @@ impl Attachment {
     /// `EIO` when the device refuses the write; it is attached still, and nothing of it is dirty.
     pub(crate) fn leave_set(&self) -> Result {
         let state = self.wb.state_lock.lock();
-        let written = self.write_clean().and_then(|()| self.write_detached());
+        let written = self.write_detached();
         drop(state);
         self.wb.refused.put(written.is_err());
         match written {
@@ -178,13 +178,7 @@ impl Attachment {
         // A set that fails is retired, which sees to its devices; but this one may have failed on its way to the end
         // that was asked for, when its devices had been told. A clean device that cannot be detached on disk must not go on
         // either: what it would take now the set would not know of when both come back.
-        let lost = self.wb.has_dirty.get();
-        if lost
-            || self
-                .write_clean()
-                .and_then(|()| self.write_detached())
-                .is_err()
-        {
+        if self.wb.has_dirty.get() || self.write_detached().is_err() {
             self.dev.lost_data();
         }
         drop(state);
@@ -203,17 +197,20 @@ impl Attachment {
         if self.detach_ready.get() || self.wb.has_dirty.get() {
             return;
         }
-        // Said in the log; there is no one left to be kept from it.
-        let clean = self.write_clean();
-        if self.set.io_disabled() {
-            let _ = clean.and_then(|()| self.write_detached());
-        }
+        // An error is said in the log; there is no one left to be kept from the device.
+        let _ = match self.set.io_disabled() {
+            true => self.write_detached(),
+            false => self.write_clean(),
+        };
     }
 
-    /// The device, which is clean on disk, leaves its set there. State lock held; may sleep.
+    /// The device, of which nothing is dirty, leaves its set on disk. State lock held; may sleep.
     fn write_detached(&self) -> Result {
-        self.dev
-            .change_state_with(BdevEvent::Detached, |sb| sb.set_uuid = Uuid::NIL)
+        self.write_clean()
+            .and_then(|()| {
+                self.dev
+                    .change_state_and_set(BdevEvent::Detached, Uuid::NIL)
+            })
             .inspect_err(|_| {
                 pr_err!(
                     "{}: could not write the superblock at detach\n",

@@ -180,7 +180,7 @@ fn take_slot(dev: &CachedDev, set: &CacheSet) -> Result<Slot> {
     };
     let set_uuid = set.set_uuid;
     set.uuid_write()
-        .and_then(|()| dev.change_state_with(BdevEvent::AttachNew, |sb| sb.set_uuid = set_uuid))
+        .and_then(|()| dev.change_state_and_set(BdevEvent::AttachNew, set_uuid))
         .inspect_err(|_| slot.give_back(dev, set))?;
     Ok(slot)
 }

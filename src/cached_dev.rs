@@ -19,7 +19,7 @@ use crate::{
 };
 use bcache_core::{
     ondisk::{
-        superblock::{BdevState, Superblock},
+        superblock::BdevState,
         uuid::Uuid, //
     },
     request::unflushed::Unflushed,
@@ -289,23 +289,22 @@ impl CachedDev {
     ///
     /// `EINVAL` if the event must not happen in the state that the device is in, `EIO` when the device refuses the write.
     pub(crate) fn change_state(&self, event: BdevEvent) -> Result {
-        self.change_state_with(event, |_| ())
+        self.write_state(event, None)
     }
 
-    /// As [`Self::change_state`], with a change of the set's UUID in the same write. May sleep.
-    pub(crate) fn change_state_with(
-        &self,
-        event: BdevEvent,
-        change: impl FnOnce(&mut Superblock),
-    ) -> Result {
+    /// As [`Self::change_state`], and from now on it names `set_uuid` as its set. May sleep.
+    pub(crate) fn change_state_and_set(&self, event: BdevEvent, set_uuid: Uuid) -> Result {
+        self.write_state(event, Some(set_uuid))
+    }
+
+    fn write_state(&self, event: BdevEvent, set_uuid: Option<Uuid>) -> Result {
         let before = Cell::new(None);
         let written = self.sb.try_update(
             |sb| {
-                let state = bdev::next(sb.state(), event);
-                before.set(state.map(|_| (sb.state(), sb.set_uuid)));
-                if let Some(state) = state {
+                if let Some(state) = bdev::next(sb.state(), event) {
+                    before.set(Some((sb.state(), sb.set_uuid)));
                     sb.set_state(state);
-                    change(sb);
+                    sb.set_uuid = set_uuid.unwrap_or(sb.set_uuid);
                 }
             },
             |sb| {

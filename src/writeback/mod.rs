@@ -66,7 +66,7 @@ pub(crate) struct Writeback {
     pub(crate) dirty_refused: Flag,
     /// The device did not take the superblock that would end a detach, the last time.
     pub(crate) refused: Flag,
-    /// Serialises the changes of the two with the superblock.
+    /// Serialises the changes of these with the superblock.
     #[pin]
     pub(crate) state_lock: Mutex<()>,
     /// The writeback lock.

@@ -57,7 +57,12 @@ attach() {
 tune() {
 	local dir
 	dir=$(sysdir "$1")
-	put writeback "$dir/cache_mode" && put 0 "$dir/sequential_cutoff" && put 40 "$dir/writeback_percent" && no_congestion "$dir"
+	put writeback "$dir/cache_mode" && put 0 "$dir/sequential_cutoff" && put 40 "$dir/writeback_percent" && no_congestion "$dir" &&
+		put 0 "$dir/writeback_running"
+}
+# What was written stays dirty until it has been looked at.
+write_back() {
+	put 1 "$(sysdir "$1")/writeback_running"
 }
 # Numbers that no other device has, and the same one at no other time: fio looks at them only if it is told so.
 area() {
@@ -115,6 +120,7 @@ begin() {
 	ok "$1: tuned" each tune
 	ok "$1: data written" each write_area
 	ok "$1: all dirty" each is_dirty
+	ok "$1: writeback begins" each write_back
 	each load >/dev/null &
 	loads=$!
 	sleep 1
