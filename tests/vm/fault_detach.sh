@@ -114,6 +114,7 @@ case_superblock() {
 	put 1 "$dir/detach"
 	if within 3 test ! -e "$dir/cache"; then
 		first="over after $(since "$start") ms, the disk says: $(on_disk)"
+		fails "the detach waits for the superblock" true
 		ok "the disk is healed" dm_table fragile "0 $size linear $back 0"
 	else
 		ok "the file says what it waits for" within 10 says rate_work "waits_for: its superblock to be written"

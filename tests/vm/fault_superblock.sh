@@ -35,10 +35,14 @@ no_fragile_pair() {
 	ok "nor the cache" within 10 dmsetup remove cache
 }
 
-# on_disk NAME: a line of the superblock as it is on the disk
+# shown_by DEV NAME: a line of the superblock
+shown_by() {
+	bcache-super-show "$1" | sed -n "s/^dev.data.$2[[:space:]]*[0-9]* \[\(.*\)\]\$/\1/p"
+}
+# on_disk NAME: the same as it is on the disk
 on_disk() {
 	blockdev --flushbufs "$back"
-	bcache-super-show "$back" | sed -n "s/^dev.data.$1[[:space:]]*[0-9]* \\[\\(.*\\)\\]\$/\\1/p"
+	shown_by "$back" "$1"
 }
 on_disk_is() {
 	[ "$(on_disk "$1")" = "$2" ]
@@ -109,12 +113,13 @@ case_set_fails() {
 	put writethrough "$dir/cache_mode"
 	ok "the disk takes no superblock" takes_none
 	put 1 "$dir/detach"
-	while [ $tries -lt 12 ] && [ -e "$dir/cache" ] && ! dmesg_says "trying again in 30000 ms"; do
+	while [ "$tries" -lt 12 ] && [ -e "$dir/cache" ] && ! dmesg_says "trying again in 30000 ms"; do
 		sleep 5
 		tries=$((tries + 1))
 	done
 	if [ ! -e "$dir/cache" ]; then
 		saw "the detach is over at once"
+		fails "the detach waits" true
 		no_fragile_pair
 		return
 	fi
