@@ -25,6 +25,11 @@ done
 expected() {
 	awk '
 		/^--- / { section = $0 }
+		# Both are refused for what C would wait for without end; this cache is too small for C anyway.
+		/^cache: first bucket is the last: / { sub(/EPERM/, "EINVAL"); words = "Not enough buckets" }
+		/^cache: valid journal of one bucket: / { sub(/EPERM/, "EINVAL"); words = "Too few journal buckets" }
+		words && /cache_alloc\(\)/ { next }
+		words && sub(/failed to register device/, words) { words = "" }
 		# The volume of the images stays where it is, unseen.
 		section ~ /^--- image/ && $0 == "log: bcache2 stopped" { next }
 		# Of a new set: whether the allocator of C has asked for a first gc by then, which counts the root.
