@@ -8,7 +8,6 @@ quiet_udev
 cache=$(disk cache) back=$(disk back)
 writer_py=$(dirname "$0")/lib_crash_writer.py
 blocks=8192
-dev=/dev/bcache0
 dir=$(sysdir "$back")
 
 # tune: dirty data comes to be and stays
@@ -36,24 +35,31 @@ halt_writer() {
 	kill "$writer"
 	! wait "$writer"
 }
+# there: there is a disk in front of the backing device
+there() {
+	[ -b "$(bcache_of "$back")" ]
+}
 # raw: the backing device behind its superblock, seen without bcache
 raw() {
 	dmsetup create raw --table "0 $(($(blockdev --getsz "$back") - 16)) linear $back 16"
 }
 
-disk=$dev
+disk=
 lines=$(cat "$OUT/log" 2>/dev/null | wc -l)
 for step; do
 	value=${step#*=}
 	case $step in
 	format=*)
 		ok "$DRIVER: format, register, attach" start_pair "$cache" "$back" --bucket "$value"
+		disk=$(bcache_of "$back")
 		ok "tune" tune
 		;;
 	open)
 		# udev may have been faster.
 		ok "$DRIVER: register" sh -c "echo $back >$SYSFS/register_quiet; echo $cache >$SYSFS/register_quiet"
-		ok "the disk is there" within 30 test -b $dev
+		ok "the disk is there" within 30 there
+		# Not always bcache0: udev may have been faster with another one.
+		disk=$(bcache_of "$back")
 		ok "attached" within 10 attached "$back"
 		ok "tune" tune
 		note "$(dmesg | grep 'journal replay' | tail -n 1) dirty $(cat "$dir/dirty_data") state $(state "$back")"
@@ -88,7 +94,7 @@ for step; do
 		# Writes and writeback at the same time.
 		put 1 "$dir/writeback_percent"
 		put 0 "$dir/writeback_delay"
-		python3 "$writer_py" write $dev "$OUT/log" $blocks 100000000 "$value" &
+		python3 "$writer_py" write "$disk" "$OUT/log" $blocks 100000000 "$value" &
 		writer=$!
 		ok "writes and writeback" within 60 loaded
 		;;
@@ -117,7 +123,7 @@ for step; do
 		put 0 "$dir/writeback_delay"
 		put 1 "$SYSFS/$(set_uuid "$cache")/internal/gc_always_rewrite"
 		note "writing"
-		python3 "$writer_py" write $dev "$OUT/log" $blocks 100000000 "$value" &
+		python3 "$writer_py" write "$disk" "$OUT/log" $blocks 100000000 "$value" &
 		within 30 test -s "$OUT/log"
 		touch "$OUT/writing"
 		while sleep 0.7; do
