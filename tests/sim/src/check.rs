@@ -6,6 +6,8 @@
 pub struct Report {
     pub said: u32,
     pub failed: u32,
+    /// The share by which a figure that a law steers may lie above what it steers for, where it was measured.
+    pub room: f64,
 }
 
 impl Report {

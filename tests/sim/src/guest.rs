@@ -6,7 +6,7 @@ use crate::{cases::Case, check::Report, figures::figures, world::Row, Curve, MIB
 use std::{fs, path::Path};
 
 /// How far a figure may be off.
-const SHARE: f64 = 0.15;
+pub const SHARE: f64 = 0.15;
 
 /// The curves of a case, as `tests/vm/lib_controller.sh` leaves them: `s,dirty,target,rate,proportional,integral,written,
 /// cleaned,read_us`, in KiB and KiB per second.
