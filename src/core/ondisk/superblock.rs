@@ -59,7 +59,8 @@ const MAGIC: [u8; 16] = [
 /// Most devices of a cache set.
 const MAX_IN_SET: u16 = 8;
 
-/// Buckets that a cache has to have besides superblock and journal: the allocator's reserves, and some to allocate.
+/// Buckets that a cache has to have besides superblock, journal and two sets of priorities: the allocator's reserves, and some to
+/// allocate.
 const MIN_USABLE_BUCKETS: u64 = 64;
 
 /// Incompatible feature: 16 more bits of the bucket size. The devices of such a cache are read-only.
@@ -494,8 +495,9 @@ impl Superblock {
             return Err(Bad::TooManyJournalBuckets);
         }
         // The C driver takes these, and waits for a bucket, or for room in its journal, for ever.
+        let geo = self.geometry().map_err(|_| Bad::NotEnoughBuckets)?;
         let behind = self.nbuckets.saturating_sub(first);
-        if behind.saturating_sub(u64::from(self.keys)) < MIN_USABLE_BUCKETS {
+        if behind < self.buckets_for_metadata(&geo).saturating_add(MIN_USABLE_BUCKETS) {
             return Err(Bad::NotEnoughBuckets);
         }
         if self.sync() && self.keys == 1 {
@@ -505,6 +507,17 @@ impl Superblock {
             return Err(Bad::FirstBucket);
         }
         Ok(())
+    }
+
+    /// Buckets of the journal, or of the one that a fresh cache gets, and of two sets of priorities.
+    fn buckets_for_metadata(&self, geo: &Geometry) -> u64 {
+        let journal = match self.sync() {
+            true => u32::from(self.keys),
+            false => geo.njournal_default(),
+        };
+        u64::from(geo.prio_buckets())
+            .saturating_mul(2)
+            .saturating_add(u64::from(journal))
     }
 
     /// Writes the superblock into `page`, which must hold what was read from the device: what the driver

@@ -162,6 +162,33 @@ fn superblock_refusals() {
     assert_eq!(set(194, &[4, 0]), Err(Bad::BucketBelowPage));
     assert_eq!(set(184, &[127, 0]), Err(Bad::NotEnoughBuckets));
     assert_eq!(set(184, &[0xff; 8]), Err(Bad::TooManyBuckets));
+    // 64 buckets behind the journal, which has 8, and two for the priorities, of one bucket each.
+    let behind = |buckets: u64| {
+        let mut p = cache();
+        let first = 1024 - buckets;
+        p[204..206].copy_from_slice(&(first as u16).to_le_bytes());
+        for (n, d) in p[208..208 + 64].chunks_exact_mut(8).enumerate() {
+            d.copy_from_slice(&(first + n as u64).to_le_bytes());
+        }
+        seal(&mut p);
+        let sync = parse(&p).map(|_| ());
+        // The journal that it will get has 8, too.
+        p[206..208].fill(0);
+        p[104] &= !1;
+        seal(&mut p);
+        (sync, parse(&p).map(|_| ()))
+    };
+    assert_eq!(behind(74), (Ok(()), Ok(())));
+    let refused = Err(Bad::NotEnoughBuckets);
+    assert_eq!(behind(73), (refused, refused));
+    // Small buckets: 256 for the journal, 49 for the priorities.
+    let small = |first: u16| {
+        let mut p = superblock(0, [65_536, 1, 8, 1, 0], 0, 0, 0);
+        p[204..206].copy_from_slice(&first.to_le_bytes());
+        seal(&mut p);
+        parse(&p).map(|_| ())
+    };
+    assert_eq!((small(65_118), small(65_119)), (Ok(()), refused));
     assert_eq!(set(184, &[1, 4]), Err(Bad::DeviceTooSmall));
     assert_eq!(set(56, &[0; 16]), Err(Bad::Uuid));
     assert_eq!(set(196, &[0, 0]), Err(Bad::DeviceNumber));
