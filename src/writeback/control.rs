@@ -104,7 +104,7 @@ impl core::fmt::Display for StepsText<'_> {
             // One at a time: nothing is printed with the lock held.
             let row = self.0.records.lock().get(n).copied();
             if let Some(row) = row {
-                row.fmt(f)?;
+                write!(f, "{n},{row}")?;
             }
         }
         Ok(())

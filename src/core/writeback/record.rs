@@ -14,9 +14,9 @@ use core::fmt;
 /// How many steps are kept: some minutes of them.
 pub const KEPT: u64 = 64;
 
-/// The names of the values of a [`Record`], in the order in which it prints them.
+/// The names of the values of a line: the number of the step, and what a [`Record`] prints, in this order.
 pub const HEADER: &str =
-    "ms,law,dirty,target,error,proportional,integral,rate,change,inflow,latency_us,reason\n";
+    "step,ms,law,dirty,target,error,proportional,integral,rate,change,inflow,latency_us,reason\n";
 
 /// One step.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -103,8 +103,7 @@ impl Default for Records {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::writeback::control::Reason;
-    use std::string::ToString;
+    use crate::writeback::{control::Reason, pi::PiOutput};
 
     #[test]
     fn keeps_the_last() {
@@ -124,15 +123,27 @@ mod tests {
 
     #[test]
     fn prints_what_the_header_says() {
-        let mut record = Record {
-            ms: 12,
+        let record = Record {
+            ms: 1,
             law: Law::Adaptive,
-            step: Step::NONE,
+            step: Step {
+                out: PiOutput {
+                    dirty: 2,
+                    target: 3,
+                    error: -4,
+                    proportional: 5,
+                    integral_scaled: 6,
+                    rate: 7,
+                    change: 8,
+                },
+                inflow: 9,
+                latency_us: 10,
+                reason: Reason::Drain,
+            },
         };
-        record.step.out.error = -7;
-        record.step.reason = Reason::Drain;
-        assert_eq!(record.to_string(), "12,adaptive,0,0,-7,0,0,0,0,0,0,drain\n");
-        let values = |s: &str| s.split(',').count();
-        assert_eq!(values(HEADER), values(&record.to_string()));
+        let text = std::format!("0,{record}");
+        assert_eq!(text, "0,1,adaptive,2,3,-4,5,6,7,8,9,10,drain\n");
+        let names = "step,ms,law,dirty,target,error,proportional,integral,rate,change,inflow,latency_us,reason\n";
+        assert_eq!(HEADER, names);
     }
 }
