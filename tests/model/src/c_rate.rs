@@ -60,9 +60,8 @@ pub fn in_c(i: &PiInput, integral: &mut i64) -> Option<PiOutput> {
     let integral_scaled = div_s64(*integral, i64::from(i.i_inverse))?;
     let sum: i32 = fit(proportional_scaled.checked_add(integral_scaled)?)?;
     let (lo, hi): (i32, i32) = (fit(i.minimum)?, 1_000_000_000);
-    if lo < 1 || (lo > hi && sum >= hi) {
-        // sysfs refuses 0. With the minimum above the maximum C lets the maximum win here; we let
-        // the minimum.
+    if lo < 1 {
+        // sysfs refuses 0.
         return None;
     }
     let new_rate = if sum >= hi {
