@@ -99,8 +99,13 @@ impl Attachment {
         Ok(())
     }
 
-    /// Dirty data cannot be taken, since the superblock cannot say so. Each write that would be the first one tries again.
+    /// Dirty data cannot be taken, since the superblock cannot say so. Each write that would be the first one tries again. State
+    /// lock held.
     fn dirty_refused(&self, e: Error) {
+        // The device may have taken it all the same: should there be no dirty data then, somebody has to say that.
+        if !self.wb.clean_unwritten.set() {
+            self.wake_writeback();
+        }
         if !self.wb.dirty_refused.set() {
             pr_err!(
                 "{}: could not write the superblock before the first dirty data\n",
@@ -143,6 +148,9 @@ impl Attachment {
         }
         let written = self.dev.change_state(BdevEvent::AllClean);
         self.wb.clean_unwritten.put(written.is_err());
+        if written.is_ok() {
+            self.wb.dirty_refused.clear();
+        }
         written
     }
 
