@@ -199,17 +199,21 @@ impl Attachment {
     }
 
     /// The device is stopped, and there is no writeback thread any more: does what that could not do. If the set is dead, a
-    /// clean device leaves it on disk, for the reason that [`Self::set_is_dead`] has. May sleep.
+    /// clean device leaves it on disk, for the reason that [`Self::set_is_dead`] has. So does one that was to be detached, if its
+    /// disk takes the superblock now. May sleep.
     pub(crate) fn last_word(&self) {
         let _state = self.wb.state_lock.lock();
         if self.detach_ready.get() || self.wb.has_dirty.get() {
             return;
         }
         // An error is said in the log; there is no one left to be kept from the device.
-        let _ = match self.set.io_disabled() {
-            true => self.write_detached(),
-            false => self.write_clean(),
-        };
+        if self.set.io_disabled() {
+            let _ = self.write_detached();
+        } else if self.detaching.get() && self.wb.refused.get() {
+            self.detach_ready.put(self.write_detached().is_ok());
+        } else {
+            let _ = self.write_clean();
+        }
     }
 
     /// The device, of which nothing is dirty, leaves its set on disk. State lock held; may sleep.
