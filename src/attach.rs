@@ -188,6 +188,9 @@ impl Attachment {
         // either: what it would take now the set would not know of when both come back.
         if self.wb.has_dirty.get() || self.write_detached().is_err() {
             self.dev.lost_data();
+        } else if self.dev.stops_with_its_set() {
+            // It may be through before the set has told its devices.
+            self.dev.stop();
         }
         drop(state);
         self.writeback_is_through();

@@ -325,6 +325,11 @@ impl CachedDev {
         written
     }
 
+    /// Its user wants it stopped when its set fails, also if nothing is dirty (`stop_when_cache_set_failed`). Any context.
+    pub(crate) fn stops_with_its_set(&self) -> bool {
+        self.tun.stop_when_cache_set_failed.get() == 1
+    }
+
     /// Counts a superblock that the device did not take, as C does. Once for what is tried again and again by others.
     pub(crate) fn count_superblock_error(&self, error: Error) {
         // Else it was let go, which is no fault of the device.

@@ -125,7 +125,7 @@ fn stop_after_set_failure(set: &CacheSet, att: &Attachment) {
     if dirty {
         dev.lost_data();
     }
-    if dev.tun.stop_when_cache_set_failed.get() == 1 {
+    if dev.stops_with_its_set() {
         pr_warn!(
             "stop_when_cache_set_failed of {} is \"always\", stop it for failed cache set {}.\n",
             name,
