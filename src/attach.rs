@@ -124,12 +124,6 @@ impl Attachment {
         }
     }
 
-    /// Whether there is dirty data, after a first dirty write that is just under way. May sleep.
-    pub(crate) fn has_dirty_settled(&self) -> bool {
-        let _first = self.wb.state_lock.lock();
-        self.wb.has_dirty.get()
-    }
-
     /// A full scan under the exclusive writeback lock found nothing dirty: writes state CLEAN. May sleep.
     pub(crate) fn mark_clean(&self) -> Result {
         let _state = self.wb.state_lock.lock();

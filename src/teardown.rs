@@ -121,7 +121,9 @@ pub(crate) fn discard_dev(dev: &CachedDev) {
 fn stop_after_set_failure(set: &CacheSet, att: &Attachment) {
     let dev = &att.dev;
     let name = dev.disk_name();
-    let dirty = att.has_dirty_settled();
+    // A first dirty write that is just under way is not waited for, with the register lock held: the writeback thread's last word
+    // comes after it.
+    let dirty = att.wb.has_dirty.get();
     if dirty {
         dev.lost_data();
     }
