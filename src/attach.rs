@@ -116,12 +116,19 @@ impl Attachment {
     }
 
     /// The device was dirty when it was attached. May sleep.
-    pub(crate) fn was_dirty(&self) {
-        // Written anew: a write of another state that failed may have reached the disk. One that takes no writes can be read
-        // from all the same.
-        if self.mark_dirty().is_err() {
-            self.wb.has_dirty.set();
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if its superblock may say something else, and cannot be written.
+    pub(crate) fn was_dirty(&self) -> Result {
+        let unsure = self.dev.flags.state_unsure.get();
+        match self.mark_dirty() {
+            Err(e) if unsure => return Err(e),
+            // A disk that takes no writes can be read from all the same.
+            Err(_) => drop(self.wb.has_dirty.set()),
+            Ok(()) => (),
         }
+        Ok(())
     }
 
     /// A full scan under the exclusive writeback lock found nothing dirty: writes state CLEAN. May sleep.

@@ -57,7 +57,7 @@ pub(crate) fn attach(
     set.add_device(&att)?;
     let undo_table = ScopeGuard::new(|| set.remove_device(&att));
     if dev.state() == BdevState::Dirty {
-        att.was_dirty();
+        att.was_dirty()?;
     }
     Attachment::start_writeback(&att)?;
     let was_running = dev.tun.writeback_running.get();

@@ -58,6 +58,8 @@ pub(crate) struct DevFlags {
     pub(crate) io_disable: Flag,
     /// Its set died with dirty data of it; one way.
     pub(crate) lost_data: Flag,
+    /// The disk did not take another state, the last time: it may have that, or the one before.
+    pub(crate) state_unsure: Flag,
     /// The backing device is a RAID on which partial stripe writes cost a read.
     pub(crate) partial_stripes_expensive: Flag,
 }
@@ -229,6 +231,7 @@ impl CachedDev {
             holder_linked: Flag::new(false),
             io_disable: Flag::new(false),
             lost_data: Flag::new(false),
+            state_unsure: Flag::new(false),
             partial_stripes_expensive: Flag::new(raid),
         };
         let dev = Arc::pin_init(
@@ -309,6 +312,9 @@ impl CachedDev {
             },
             |sb| {
                 if let Some((state, set_uuid)) = before.get() {
+                    if sb.state() != state {
+                        self.flags.state_unsure.set();
+                    }
                     sb.set_state(state);
                     sb.set_uuid = set_uuid;
                 }
@@ -321,6 +327,9 @@ impl CachedDev {
                 event
             );
             return Err(EINVAL);
+        }
+        if written.is_ok() {
+            self.flags.state_unsure.clear();
         }
         written
     }
