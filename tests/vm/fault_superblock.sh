@@ -1,13 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# vm: --disk cache=64M --disk back=128M --timeout 300
+# vm: --disk cache=64M --disk back=128M --disk other=16M --timeout 500
 # case: dirty_attach | - | a dirty device is registered and attached though its disk takes no superblock
 # case: clean | - | the disk takes no superblock when the last dirty data has been written back, and then does
 # case: cache_mode | - | `cache_mode` stored while the disk takes no superblock, and stored again when it does
 # case: set_fails | - | the set fails while a detach waits for its next try, half a minute
-# A backing disk that refuses its superblock, and nothing else.
+# case: set_fails_meanwhile | - | the set fails while the disk does not answer the superblock of a first dirty write; another device is registered
+# case: stopped | - | a device is stopped while its detach waits for the next try, and its disk takes superblocks again
+# case: first_dirty | - | the disk says that it has not taken the superblock of the first dirty write, but has; then nothing is written
+# case: forced | - | likewise that of a device that is run without its set; then the set comes
+# A backing disk that refuses its superblock, and nothing else; or does not answer; or says that it refuses.
 . "$(dirname "$0")/lib_fault.sh"
 cache=$(disk cache) back=$(disk back)
+lying=/run/lying nbd=/dev/nbd0
 
 # takes_superblock, takes_none [TARGET]: what the disk does with its superblock from now on
 takes_superblock() {
@@ -107,9 +112,10 @@ case_cache_mode() {
 	no_fragile_pair
 }
 
-case_set_fails() {
-	local fragile upper size start tries=0
-	fragile_pair
+# detach_waits: a detach that is refused for long; fails if it is over
+detach_waits() {
+	local tries=0
+	dmesg -C
 	put writethrough "$dir/cache_mode"
 	ok "the disk takes no superblock" takes_none
 	put 1 "$dir/detach"
@@ -121,15 +127,164 @@ case_set_fails() {
 		saw "the detach is over at once"
 		fails "the detach waits" true
 		no_fragile_pair
-		return
+		return 1
 	fi
 	ok "it waits for its next try" dmesg_says "trying again in 30000 ms"
+}
+
+case_stopped() {
+	local fragile upper size
+	fragile_pair
+	detach_waits || return
+	ok "the disk takes superblocks" takes_superblock
+	put 1 "$dir/stop"
+	ok "the device is gone" within 20 test ! -e "$dir"
+	saw "it is gone, on disk it is $(on_disk cache_state)"
+	ok "on disk it is detached" on_disk_is cache_state detached
+	ok "it is registered again" register "$fragile"
+	sleep 1
+	is "state" "$(state "$fragile")" "no cache"
+	no_fragile_pair
+}
+
+case_set_fails() {
+	local fragile upper size start
+	fragile_pair
+	detach_waits || return
 	start=$EPOCHREALTIME
 	put 1 "$SYSFS/$uuid/internal/io_disable"
 	ok "the set is gone" within 60 test ! -e "$SYSFS/$uuid"
 	saw "the set is gone after $(since "$start") ms"
 	at_most "milliseconds until the set is gone" "$(since "$start")" 10000
 	no_fragile_pair
+}
+
+# lying_pair: the backing disk is one that may lie
+lying_pair() {
+	rm -rf $lying && mkdir $lying
+	modprobe nbd nbds_max=1 max_part=0
+	superblocks takes
+	python3 "$(dirname "$0")/lib_lying_disk.py" $nbd 64 $lying
+	a_pair "$cache" $nbd --bucket 65536
+	set_to io_error_limit=2147483647
+}
+# superblocks MODE: what the disk does with them from now on
+superblocks() {
+	echo "$1" >$lying/mode
+}
+is_over() {
+	! pgrep -f lib_lying_disk >/dev/null
+}
+no_lying_pair() {
+	superblocks takes
+	ok "all stop" stop_all
+	kill -KILL "$(cat $lying/pid)"
+	ok "the disk ends" within 10 is_over
+	ok "its driver, too" within 10 rmmod nbd
+}
+# lying_is STATE: what the superblock says, past the page cache
+lying_is() {
+	dd if=$nbd of=/run/superblock bs=4k count=4 iflag=direct status=none
+	[ "$(shown_by /run/superblock cache_state)" = "$1" ]
+}
+
+case_first_dirty() {
+	lying_pair
+	ok "on disk it is clean" within 10 lying_is clean
+	superblocks lies
+	dd if=/dev/zero of="$bdev" bs=4k count=1 oflag=direct status=none 2>/dev/null
+	note "the write: status $?"
+	ok "on disk it is dirty" within 10 lying_is dirty
+	superblocks takes
+	if within 60 lying_is clean; then
+		saw "on disk it is clean some time after"
+	else
+		saw "on disk it stays dirty, and shows itself as $(state $nbd)"
+	fi
+	ok "on disk it is clean again" lying_is clean
+	no_lying_pair
+}
+
+# data: a sum of what is at the start
+data() {
+	dd if="$bdev" bs=64k count=4 iflag=direct status=none | md5sum
+}
+
+case_forced() {
+	local sum
+	lying_pair
+	put 0 "$dir/writeback_running"
+	dd if=/dev/urandom of="$bdev" bs=64k count=4 oflag=direct status=none
+	sum=$(data)
+	ok "all stop" stop_all
+	ok "registered" register $nbd
+	is "state" "$(state $nbd)" dirty
+	superblocks lies
+	is "it is run" "$(errno_of 1 "$dir/running")" EIO
+	ok "on disk it is out of date" within 10 lying_is inconsistent
+	echo "$cache" >$SYSFS/register
+	ok "the set is there" within 10 test -e "$SYSFS/$uuid"
+	sleep 1
+	fails "attached" attached $nbd
+	superblocks takes
+	attached $nbd || put "$uuid" "$dir/attach"
+	ok "attached when the disk takes superblocks" within 10 attached $nbd
+	ok "on disk it is dirty" lying_is dirty
+	bdev=$(bcache_of $nbd)
+	if [ "$(data)" = "$sum" ]; then
+		saw "what was dirty is there when the disk takes superblocks again"
+	else
+		saw "what was dirty is lost"
+	fi
+	is "what was dirty" "$(data)" "$sum"
+	no_lying_pair
+}
+
+# is_stuck PID: it waits in the kernel
+is_stuck() {
+	grep -q '^State:.D' "/proc/$1/status"
+}
+is_gone() {
+	! kill -0 "$1"
+}
+# ends_waiting: what the end of the device waits for
+ends_waiting() {
+	grep -qxF "waits_for: its superblock to be written" "$debug/bcache/${fragile##*/}/teardown"
+}
+
+case_set_fails_meanwhile() {
+	local fragile upper size other writer registration start
+	other=$(disk other)
+	# The kernel's own word on who waits is not what this is about.
+	put 0 /proc/sys/kernel/hung_task_timeout_secs
+	fragile_pair
+	format_backing "$other"
+	udevadm control --stop-exec-queue
+	dmsetup suspend --noflush --nolockfs fragile
+	dd if=/dev/zero of="$bdev" bs=4k count=1 oflag=direct status=none 2>/dev/null &
+	writer=$!
+	# C does not wait for the superblock.
+	[ "$DRIVER" = c ] || ok "the first dirty write waits" within 20 is_stuck $writer
+	sleep 1
+	put 1 "$SYSFS/$uuid/internal/io_disable"
+	put 1 "$SYSFS/$uuid/unregister" 2>/dev/null
+	[ "$DRIVER" = c ] || ok "so does the device, whose set has failed" within 20 ends_waiting
+	start=$EPOCHREALTIME
+	echo "$other" >$SYSFS/register &
+	registration=$!
+	if within 20 is_gone $registration; then
+		saw "it is registered after $(since "$start") ms"
+	else
+		saw "its registration waits for 20 s"
+	fi
+	ok "another device is registered" is_gone $registration
+	[ "$DRIVER" = c ] || ok "and the log says what the set waits for" within 90 dmesg_says "waiting for its superblock to be written for more than"
+	dmsetup resume --noudevsync fragile
+	udevadm control --start-exec-queue
+	wait $writer $registration
+	ok "the set is gone" within 30 test ! -e "$SYSFS/$uuid"
+	no_fragile_pair
+	put 30 /proc/sys/kernel/hung_task_timeout_secs
 }
 
 run_cases "$@"

@@ -37,8 +37,8 @@ class Wire:
             del self.buf[:end]
             yield flags, handle, offset, length, data
 
-    def answer(self, handle, data=b""):
-        self.sock.sendall(struct.pack(">II8s", REPLY, 0, handle) + data)
+    def answer(self, handle, data=b"", error=0):
+        self.sock.sendall(struct.pack(">II8s", REPLY, error, handle) + data)
 
 
 def attach(device, size, flags, serve):
