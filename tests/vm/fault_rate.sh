@@ -81,6 +81,10 @@ with_target() {
 	[ "$(number target)" -gt "$1" ]
 }
 
+with_target_below() {
+	[ "$(number target)" -lt "$1" ]
+}
+
 case_stale_share() {
 	local both alone back2
 	back2=$(disk back2)
@@ -92,6 +96,11 @@ case_stale_share() {
 	ok "a step of the controller" within 5 with_target 0
 	sleep 1.5
 	both=$(number target)
+	put 1 "$(sysdir "$back2")/detach"
+	ok "the second one is detached" within 20 test ! -e "$(sysdir "$back2")/cache"
+	ok "that gives its share back, too" within 4 with_target $((both * 3 / 2))
+	ok "it is attached again" put "$uuid" "$(sysdir "$back2")/attach"
+	ok "and has its share" within 4 with_target_below $((both * 3 / 2))
 	put 1 "$(sysdir "$back2")/stop"
 	ok "the second one is stopped" within 20 test ! -e "$(sysdir "$back2")"
 	within 4 with_target $((both * 3 / 2))
@@ -155,6 +164,14 @@ at_maximum() {
 	[ "$(shown rate)" = 2.0M/sec ]
 }
 
+# last_step: law, rate and reason of the last step of $back
+last_step() {
+	tail -n 1 "$steps" | cut -d, -f3,9,13
+}
+last_step_is() {
+	last_step | grep -qx "$1"
+}
+
 case_busy_neighbour() {
 	local back2 bdev2 start user steps
 	back2=$(disk back2)
@@ -186,10 +203,17 @@ case_busy_neighbour() {
 		put 4096 "$dir/writeback_rate_maximum"
 		ok "not above the maximum that is set" within 2 at_maximum
 		steps=$debug/bcache/$(basename "$back")/rate_steps
-		is "the record of a step" "$(head -n 1 "$steps")" ms,law,dirty,target,error,proportional,integral,rate,change,inflow,latency_us,reason
+		is "the record of a step" "$(head -n 1 "$steps")" step,ms,law,dirty,target,error,proportional,integral,rate,change,inflow,latency_us,reason
 		# Idleness stands there once, as it began.
-		is "law, rate and reason of the last one" "$(tail -n 1 "$steps" | cut -d, -f2,8,12)" pi,2147483647,idle
+		is "law, rate and reason of the last one" "$(last_step)" pi,2147483647,idle
 		ok "an earlier one has the terms" grep -q ',terms$\|,minimum$' "$steps"
+		# What is above the maximum from then on is so by a step, not by the store.
+		dd if=/dev/zero of="$bdev" bs=4k count=1 oflag=direct status=none
+		set_to writeback_rate_update_seconds=1
+		ok "idleness ends" within 5 last_step_is "pi,[1-4][0-9]*,[tm].*"
+		ok "and begins, not above the maximum" within 9 last_step_is pi,4096,idle
+		ok "the rate" at_maximum
+		is "steps are numbered" "$(sed 1d "$steps" | cut -d, -f1 | awk 'NR > 1 && $1 != last + 1 { bad++ } { last = $1 } END { print bad + 0 }')" 0
 	fi
 	kill $user
 	wait $user 2>/dev/null
