@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """CACHE BACKING SEED COUNT: registers disks whose superblocks are wrong in all ways, with right checksums."""
+import ctypes
+import fcntl
 import random
 import sys
 
@@ -158,6 +160,33 @@ class Test:
         code, lines = self.register(self.good)
         self.ktap.result(code == "OK", f"{self.kind}: {what}", f"got {code}; log: {lines}")
 
+    def page_is_held(self):
+        """Somebody has the page of the superblock: the page cache cannot drop it, though it is asked to."""
+        fcntl.ioctl(self.disk.fd, 0x1261)  # BLKFLSBUF
+        libc = ctypes.CDLL(None)
+        libc.mmap.restype = ctypes.c_void_p
+        libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+        where = ctypes.c_void_p(libc.mmap(None, 8192, mmap.PROT_READ, mmap.MAP_SHARED, self.disk.fd, 0))
+        pages = (ctypes.c_ubyte * 2)()
+        failed = libc.mincore(where, ctypes.c_size_t(8192), pages) or libc.munmap(where, ctypes.c_size_t(8192))
+        return None if failed else bool(pages[1] & 1)
+
+    def page(self):
+        """The page of the superblock is kept while the device is registered, and given back (B33)."""
+        self.disk.write(SB, self.good)
+        register(self.disk.path)
+        held = self.page_is_held()
+        stop_all(self.disk.path)
+        self.ktap.result(held is True, f"{self.kind}: the page of the superblock is kept", held)
+        held = self.page_is_held()
+        self.ktap.result(held is False, f"{self.kind}: and given back at the end", held)
+        sb = bytearray(self.good)
+        self.set(sb, "version", 7)
+        seal(sb)
+        self.register(sb)
+        held = self.page_is_held()
+        self.ktap.result(held is False, f"{self.kind}: and when it is refused", held)
+
     def mutate(self, rng, sb):
         for _ in range(rng.choice((1, 1, 1, 2, 3))):
             field, (offset, fmt) = rng.choice(list(FIELDS.items()))
@@ -203,6 +232,7 @@ def main():
             for case in cases:
                 test.case(*case)
             test.usable("a good disk after all that")
+            test.page()
             test.fuzz(seed, int(count))
             test.usable("a good disk after the mutations")
             test.disk.write(SB, test.good)
