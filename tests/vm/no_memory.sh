@@ -6,7 +6,7 @@
 # Allocations fail: each one of attach and of the registrations in turn, which must leave nothing behind; and a third of
 # those that do not wait, system-wide, while fio writes and verifies and the cache is collected and written back.
 # In turn are those of the task that stores to the file: threads and workers that it asks for are made by others.
-# With the name of the case: only the attach.
+# With the name of the case: only the attach; with a number N behind it: only every N-th allocation of it.
 . "$(dirname "$0")/lib.sh"
 quiet_udev
 cache=$(disk cache) back=$(disk back)
@@ -25,8 +25,9 @@ nth() {
 	python3 "$(dirname "$0")/lib_fail.py" "$@"
 }
 
-# sweep NAME LIMIT TEXT FILE: fails one allocation after the other of a store, each of the first $all and then each twentieth
-# part further on; calls after_ok, after_error
+# sweep NAME LIMIT TEXT FILE: fails one allocation after the other of a store, every $each-th of the first $all and then each
+# twentieth part further on; calls after_ok, after_error
+each=1
 sweep() {
 	local name=$1 limit=$2 n=1 failed=0 lived=0 result reached
 	shift 2
@@ -40,11 +41,11 @@ sweep() {
 			after_error || break
 			failed=$((failed + 1))
 		fi
-		n=$((n + (n < all ? 1 : n / 20)))
+		n=$((n + (n < all ? each : n / 20)))
 	done
 	swept="$name: allocations 1 to $n: the store failed $failed times, went on $lived times"
 	note "$swept"
-	ok "$name with failing allocations" test "$((failed + lived))" -gt 20 -a "$reached" = no
+	ok "$name with failing allocations" test "$((failed + lived))" -gt $((20 / each + 4)) -a "$reached" = no
 }
 
 # A pair that stays, so that the caches of bios of each size are there: the kernel complains when one cannot be made.
@@ -108,7 +109,7 @@ after_error() {
 	fi
 	register "$back" && detached
 }
-all=4000
+all=4000 each=${2:-1}
 sweep "attach" 4000 "$uuid" "$dir/attach"
 echo "# saw: attach_allocations: $swept"
 ok "attach when there is memory" put "$uuid" "$dir/attach"
@@ -128,7 +129,7 @@ after_ok() {
 after_error() {
 	within 20 test ! -e "$dir"
 }
-all=100
+all=100 each=1
 ok "the device is stopped" stopped "$dir"
 sweep "registration of a device whose set is there" 4000 "$back" $SYSFS/register
 ok "registered when there is memory" register "$back"
