@@ -497,7 +497,11 @@ impl Superblock {
         // The C driver takes these, and waits for a bucket, or for room in its journal, for ever.
         let geo = self.geometry().map_err(|_| Bad::NotEnoughBuckets)?;
         let behind = self.nbuckets.saturating_sub(first);
-        if behind < self.buckets_for_metadata(&geo).saturating_add(MIN_USABLE_BUCKETS) {
+        if behind
+            < self
+                .buckets_for_metadata(&geo)
+                .saturating_add(MIN_USABLE_BUCKETS)
+        {
             return Err(Bad::NotEnoughBuckets);
         }
         if self.sync() && self.keys == 1 {

@@ -151,7 +151,11 @@ fn step() -> Case {
             r.by("adaptive: settled, s", a.settled, 60.0);
             r.at_most("adaptive: overshoot", a.overshoot, 0.2);
             let a = of(curves, ADAPTIVE, &more);
-            r.by("adaptive: settled after the second step, s", a.settled, 60.0);
+            r.by(
+                "adaptive: settled after the second step, s",
+                a.settled,
+                60.0,
+            );
             r.at_most("adaptive: overshoot of the second step", a.overshoot, 0.2);
             r.by(
                 "adaptive: clean after the load, s",
