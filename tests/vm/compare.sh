@@ -34,6 +34,8 @@ expected() {
 		section ~ /^--- image/ && $0 == "log: bcache2 stopped" { next }
 		# Of a new set: whether the allocator of C has asked for a first gc by then, which counts the root.
 		section == "--- attached" && /^set\/internal\/btree_nodes: .1.n.$/ { sub(/1/, "0") }
+		# The last entry of C holds a key that is in the index as well; here another entry says so.
+		section == "--- inconsistent" && /^log: journal replay done, 1 keys/ { sub(/1 keys/, "0 keys") }
 		# C forgets with the statistics how full the cache is, and believes so itself.
 		section == "--- statistics cleared" && $0 == "available: 100" { $0 = "available: 88..92" }
 		{ print }'
