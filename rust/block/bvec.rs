@@ -91,16 +91,6 @@ impl Cursor {
         unsafe { bch::bio_advance_iter_single(self.bio, &raw mut self.iter, bytes) };
     }
 
-    /// Fills the rest of the range with zeroes. Any context.
-    pub(super) fn zero(mut self) {
-        while let Some(p) = self.piece() {
-            // SAFETY: The piece lies in a page that the bio keeps alive and that is meant to be
-            // written to.
-            unsafe { bch::zero_page_part(p.page, p.offset, p.len) };
-            self.advance(p.len);
-        }
-    }
-
     /// Copies from `src` until either range ends. Any context.
     pub(super) fn copy_from(mut self, mut src: Cursor) {
         while let (Some(d), Some(s)) = (self.piece(), src.piece()) {

@@ -3,8 +3,8 @@
 //! Block layer: devices below us, I/O to them, and a disk of our own.
 //!
 //! * [`Bdev`]: an open block device, with synchronous I/O for metadata; [`SbPage`]: its superblock.
-//! * [`UserBio`]: a request to our disk; [`BioSet`] and [`OwnedBio`]: bios we send on; [`WholeBio`]: a clone that is all of a
-//!   request.
+//! * [`UserBio`]: a request to our disk; [`BioSet`] and [`OwnedBio`]: bios we send on, [`DoneBio`]: those that come back;
+//!   [`WholeBio`]: a clone that is all of a request.
 //! * [`Disk`], [`DiskOps`], [`Limits`]: the disk that user space sees.
 
 mod bdev;
@@ -13,6 +13,7 @@ mod bvec;
 mod defer;
 mod disk;
 mod disk_fops;
+mod done_bio;
 mod limits;
 mod minor;
 mod opf;
@@ -35,6 +36,7 @@ pub use self::{
         Disk,
         DiskOps, //
     },
+    done_bio::DoneBio,
     limits::Limits,
     minor::{
         Major,

@@ -6,6 +6,7 @@ use super::{
     bvec::Cursor,
     Bdev,
     BioSet,
+    DoneBio,
     Opf,
     Status,
     UserBio,
@@ -35,7 +36,7 @@ use kernel::{
 pub trait EndIo: Send + Sized + 'static {
     /// The I/O of `bio` is over. Called in interrupt context: no sleeping, no mutex, no
     /// [submission](OwnedBio::submit) of further I/O.
-    fn end_io(bio: OwnedBio<Self>, status: Status);
+    fn end_io(bio: DoneBio<Self>, status: Status);
 }
 
 /// What lies in front of each bio of a [`BioSet`].
@@ -63,7 +64,7 @@ pub(super) struct Padded<T: EndIo> {
     pub(super) bio: bindings::bio,
 }
 
-/// A bio of a [`BioSet`], not in flight. Any context unless said otherwise.
+/// A bio of a [`BioSet`] that can be submitted, not in flight. Any context unless said otherwise.
 ///
 /// # Invariants
 ///
@@ -90,7 +91,8 @@ unsafe extern "C" fn end_io<T: EndIo>(bio: *mut bindings::bio) {
     let status = Status::from_raw(unsafe { (*bio).bi_status });
     if let Some(bio) = NonNull::new(bio) {
         // SAFETY: `submit` gave up an `OwnedBio` of this type; with the completion it is ours again.
-        T::end_io(unsafe { OwnedBio::from_raw(bio) }, status);
+        let bio = unsafe { OwnedBio::from_raw(bio) };
+        T::end_io(DoneBio::new(bio), status);
     }
 }
 
@@ -200,14 +202,12 @@ impl<T: EndIo> OwnedBio<T> {
     }
 
     /// First sector on the device.
-    ///
-    /// After a completion the value is meaningless until [`OwnedBio::reset`].
     pub fn sector(&self) -> u64 {
         // SAFETY: By the type invariant the bio is ours.
         unsafe { (*self.raw()).bi_iter.bi_sector }
     }
 
-    /// Sectors to transfer (also after the completion).
+    /// Sectors to transfer.
     pub fn sectors(&self) -> u32 {
         self.front().sectors
     }
@@ -313,9 +313,8 @@ impl<T: EndIo> OwnedBio<T> {
         }
     }
 
-    /// Makes the bio ready for another I/O with its own pages, after a completion. Not for clones,
-    /// which lose their pages.
-    pub fn reset(&mut self, dev: &Arc<Bdev>, opf: Opf, sector: u64) {
+    /// Makes the bio ready for another I/O with its own pages, after a completion: [`DoneBio::reset`].
+    pub(super) fn reset(&mut self, dev: &Arc<Bdev>, opf: Opf, sector: u64) {
         let bio = self.raw();
         let opf = self.with_origin(opf);
         // SAFETY: The bio is ours and not in flight, and `dev` is held below. `bio_reset` keeps the segments but forgets how
@@ -335,7 +334,7 @@ impl<T: EndIo> OwnedBio<T> {
     }
 
     /// Restricts the next I/O to `len` sectors of the own pages, from their sector `skip` on; the sector
-    /// on the device stays. After [`OwnedBio::alloc_pages`] or [`OwnedBio::reset`]; replaces an earlier
+    /// on the device stays. After [`OwnedBio::alloc_pages`] or [`DoneBio::reset`]; replaces an earlier
     /// range. Ranges beyond the end are cut.
     pub fn set_range(&mut self, skip: u32, len: u32) {
         let bio = self.raw();
@@ -372,7 +371,7 @@ impl<T: EndIo> OwnedBio<T> {
         Some(unsafe { Cursor::new(self.raw(), iter, front.skip, front.sectors) })
     }
 
-    /// Sends the bio to its device; [`EndIo::end_io`] gets it back. Does not wait for I/O, but is for
+    /// Sends the bio to its device; [`EndIo::end_io`] gets it back, as a [`DoneBio`]. Does not wait for I/O, but is for
     /// process context only: a driver below may hold the lock of its queue while it completes bios, so
     /// that a submission from [`EndIo::end_io`] would wait for itself. The device may be closed: then the
     /// bio fails with [`Status::IOERR`], from here.

@@ -6,9 +6,10 @@
 
 use super::{
     bvec::Cursor,
+    DoneBio,
     EndIo,
+    Op,
     Opf,
-    OwnedBio,
     Status,
     SECTOR_SHIFT, //
 };
@@ -114,33 +115,19 @@ impl UserBio {
         }
     }
 
-    /// Fills `len` sectors from the sector `skip` of the bio on with zeroes; what lies beyond the end of
-    /// the bio is left out. For reads.
-    pub fn zero_fill(&self, skip: u32, len: u32) {
-        if !self.has_data() {
-            return;
-        }
-        // SAFETY: By the type invariant bio and position are valid; the bio has data.
-        unsafe { Cursor::new(self.raw(), self.iter(), skip, len) }.zero();
-    }
-
-    /// Copies the sectors that `src` covers (see [`OwnedBio::set_range`]) to the sector `skip` of this
-    /// bio and following; what lies beyond the end of this bio is left out. For reads.
-    pub fn copy_from<T: EndIo>(&self, skip: u32, src: &OwnedBio<T>) {
-        if !self.has_data() {
+    /// Copies what the I/O of `src` read to the sector `skip` of this bio and following; what lies beyond the end of this bio
+    /// is left out. Nothing is done unless this bio is a read: the memory of a write is its submitter's, and may be that of
+    /// others, too (the page of zeroes).
+    pub fn copy_from<T: EndIo>(&self, skip: u32, src: &DoneBio<T>) {
+        if self.opf().op() != Op::Read {
             return;
         }
         let Some(from) = src.cursor() else {
             return;
         };
-        // SAFETY: By the type invariant bio and position are valid; the bio has data.
+        // SAFETY: By the type invariant bio and position are valid; a read has memory that is there to be written.
         let to = unsafe { Cursor::new(self.raw(), self.iter(), skip, u32::MAX) };
         to.copy_from(from);
-    }
-
-    /// Whether there is memory behind the sectors (not so for a discard).
-    fn has_data(&self) -> bool {
-        matches!(self.opf().op(), super::Op::Read | super::Op::Write)
     }
 
     /// Ends the bio and its accounting.

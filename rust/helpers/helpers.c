@@ -190,11 +190,6 @@ void bch_helper_free_page(struct page *p)
 	__free_page(p);
 }
 
-void bch_helper_zero_page_part(struct page *p, size_t offset, size_t bytes)
-{
-	memzero_page(p, offset, bytes);
-}
-
 void bch_helper_copy_page_part(struct page *dst, size_t dst_offset, struct page *src,
 			       size_t src_offset, size_t bytes)
 {

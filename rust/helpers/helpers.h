@@ -51,7 +51,6 @@ void *bch_helper_vzalloc(size_t bytes);
 struct page *bch_helper_virt_to_page(const void *p);
 struct page *bch_helper_alloc_page(gfp_t gfp);
 void bch_helper_free_page(struct page *p);
-void bch_helper_zero_page_part(struct page *p, size_t offset, size_t bytes);
 void bch_helper_copy_page_part(struct page *dst, size_t dst_offset, struct page *src,
 			       size_t src_offset, size_t bytes);
 

@@ -21,7 +21,7 @@ use crate::{
 };
 use bcache_core::key::Key;
 use bcache_kernel::{
-    block::{EndIo, Opf, OwnedBio, Status},
+    block::{DoneBio, EndIo, Opf, Status},
     job::{Job, JobRun, Shared},
     memalloc,
     workqueue::Queue, //
@@ -38,7 +38,7 @@ pub(super) struct FillReq {
     /// Sectors that are in the cache and in the index.
     done: u32,
     /// Our pages, while no I/O uses them.
-    bio: Option<OwnedBio<FillIo>>,
+    bio: Option<DoneBio<FillIo>>,
     /// How the last I/O ended.
     status: Status,
     /// Where the piece being written goes.
@@ -65,7 +65,7 @@ impl FillIo {
 }
 
 impl EndIo for FillIo {
-    fn end_io(mut bio: OwnedBio<Self>, status: Status) {
+    fn end_io(mut bio: DoneBio<Self>, status: Status) {
         if let Some(mut job) = bio.data_mut().0.take() {
             if job.read.is_some() {
                 job.stay.att.answered(job.sent);
@@ -179,10 +179,10 @@ fn write_piece(mut job: Job<FillReq>) {
     let Some(extent) = job.next_extent() else {
         return;
     };
-    let Some(mut bio) = job.bio.take() else {
+    let Some(bio) = job.bio.take() else {
         return;
     };
-    bio.reset(&job.stay.att.set.bdev, Opf::WRITE, extent.ptr.sector());
+    let mut bio = bio.reset(&job.stay.att.set.bdev, Opf::WRITE, extent.ptr.sector());
     bio.set_range(job.done, extent.sectors);
     job.extent = Some(extent);
     job.submit_us = now_us();

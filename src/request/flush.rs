@@ -13,7 +13,7 @@ use super::{
 };
 use bcache_core::request::unflushed;
 use bcache_kernel::{
-    block::{EndIo, Opf, OwnedBio, Status, UserBio},
+    block::{DoneBio, EndIo, Opf, Status, UserBio},
     job::{Job, JobRun, Shared},
     workqueue::Queue, //
 };
@@ -98,7 +98,7 @@ fn end(mut job: Job<FlushReq>) {
 }
 
 impl EndIo for FlushIo {
-    fn end_io(bio: OwnedBio<Self>, status: Status) {
+    fn end_io(bio: DoneBio<Self>, status: Status) {
         let opf = bio.opf();
         let FlushIo(req, flush) = bio.into_data();
         let dev = &req.stay.att.dev;

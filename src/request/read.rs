@@ -26,7 +26,7 @@ use bcache_core::key::{
     Ptr, //
 };
 use bcache_kernel::{
-    block::{EndIo, OwnedBio, SplitBio, Status, UserBio},
+    block::{DoneBio, EndIo, SplitBio, Status, UserBio},
     job::{Job, JobRun, Shared, Slot},
     memalloc,
     workqueue::Queue, //
@@ -381,7 +381,7 @@ fn recover(mut job: Job<ReadReq>) {
 }
 
 impl EndIo for ReadIo {
-    fn end_io(bio: OwnedBio<Self>, status: Status) {
+    fn end_io(bio: DoneBio<Self>, status: Status) {
         let opf = bio.opf();
         match bio.into_data() {
             ReadIo::Cache(req, ptr, submit_us) => {

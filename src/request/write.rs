@@ -36,7 +36,7 @@ use bcache_core::request::{
 };
 use bcache_kernel::{
     batch::{BatchRun, Batches, Ready},
-    block::{EndIo, Op, Opf, OwnedBio, SplitBio, Status, UserBio},
+    block::{DoneBio, EndIo, Op, Opf, SplitBio, Status, UserBio},
     job::{Job, JobRun, Shared},
     memalloc,
     rwsem::Pass,
@@ -426,7 +426,7 @@ fn release(req: Shared<WriteReq>) {
 }
 
 impl EndIo for WriteIo {
-    fn end_io(bio: OwnedBio<Self>, status: Status) {
+    fn end_io(bio: DoneBio<Self>, status: Status) {
         let opf = bio.opf();
         let req = match bio.into_data() {
             WriteIo::Cache(req, submit_us) => {

@@ -33,7 +33,7 @@ use bcache_core::{
     }, //
 };
 use bcache_kernel::{
-    block::{plugged, EndIo, Opf, OwnedBio, Status},
+    block::{plugged, DoneBio, EndIo, Opf, OwnedBio, Status},
     dma::DmaBuf,
     job::{Job, JobRun, Slot},
     kthread::should_stop,
@@ -83,7 +83,7 @@ pub(crate) struct DirtyReq {
     /// How the last I/O ended.
     status: Status,
     /// The data, while no I/O uses it.
-    bio: Option<OwnedBio<DirtyBio>>,
+    bio: Option<DoneBio<DirtyBio>>,
     submit_us: u32,
     /// Keeps the bucket from being reused while it is read.
     _pin: BucketPin,
@@ -345,7 +345,7 @@ fn write(mut job: Job<DirtyReq>) {
         .cache_io_done(CacheIo::Read, job.status, job.submit_us);
     job.next = Next::Written;
     let io_disabled = job.stay.att.set.io_disabled();
-    let Some(mut bio) = job
+    let Some(bio) = job
         .bio
         .take()
         .filter(|_| job.status.is_ok() && !io_disabled)
@@ -356,7 +356,7 @@ fn write(mut job: Job<DirtyReq>) {
         return job.queue();
     };
     let att = &job.stay.att;
-    bio.reset(&att.dev.bdev, Opf::WRITE, job.key.start());
+    let mut bio = bio.reset(&att.dev.bdev, Opf::WRITE, job.key.start());
     att.set_priority(&mut bio);
     bio.data_mut().0 = Some(job);
     bio.submit();
@@ -379,7 +379,7 @@ fn written(mut job: Job<DirtyReq>) {
 }
 
 impl EndIo for DirtyBio {
-    fn end_io(mut bio: OwnedBio<Self>, status: Status) {
+    fn end_io(mut bio: DoneBio<Self>, status: Status) {
         let Some(mut job) = bio.data_mut().0.take() else {
             return;
         };
