@@ -66,6 +66,23 @@ impl Num {
     pub(crate) fn add(&self, n: u32) -> u32 {
         self.0.fetch_add(n, Relaxed)
     }
+
+    /// Stores what `f` makes of the value, unless that is `None`; gives whether it did. `f` may be called more than once.
+    pub(crate) fn change(&self, f: impl Fn(u32) -> Option<u32>) -> bool {
+        let mut old = self.get();
+        while let Some(new) = f(old) {
+            match self.0.cmpxchg(old, new, Relaxed) {
+                Ok(_) => return true,
+                Err(now) => old = now,
+            }
+        }
+        false
+    }
+
+    /// Takes what was counted: it is 0 afterwards, and nothing that was added meanwhile is lost.
+    pub(crate) fn take(&self) -> u32 {
+        self.0.xchg(0, Relaxed)
+    }
 }
 
 /// A count that others decide by: fully ordered when it changes. Any context.

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     attach::Attachment,
     buckets::BucketPin,
-    flag::{Num, Num64},
+    flag::{Count, Num, Num64},
     request::{CacheIo, Stay}, //
 };
 use bcache_core::{
@@ -96,7 +96,8 @@ pub(crate) struct DirtyBio(Option<Job<DirtyReq>>);
 /// What the steps of all keys share.
 #[pin_data]
 pub(super) struct Flow {
-    in_flight: Num,
+    /// Whoever sees it go down sees what the end of a key has left before.
+    in_flight: Count,
     /// Sectors of the keys in flight.
     sectors: Num,
     /// Keys that came to an end.
@@ -128,7 +129,7 @@ impl Flow {
         let written = KVVec::with_capacity(super::keybuf::KEYBUF_KEYS, GFP_KERNEL)?;
         let spare = carry::buffer()?;
         Ok(pin_init!(Self {
-            in_flight: Num::new(0),
+            in_flight: Count::new(),
             sectors: Num::new(0),
             ended: Num::new(0),
             window <- new_mutex!(Window::new(), "Flow::window"),
@@ -162,10 +163,9 @@ impl Attachment {
         if all || end == Written::Some || over() || !self.wb.keybuf.is_roomy() {
             self.drain();
         }
-        if flow.errors.get() != 0 {
+        if flow.errors.take() != 0 {
             end = Written::Failed;
         }
-        flow.errors.put(0);
         end
     }
 
@@ -295,7 +295,7 @@ impl Attachment {
             stay,
         });
         self.wb.flow.sectors.add(key.size());
-        self.wb.flow.in_flight.add(1);
+        self.wb.flow.in_flight.inc();
         bio.data_mut().0 = Some(job);
         bio.submit();
         Ok(())
@@ -374,7 +374,7 @@ fn written(mut job: Job<DirtyReq>) {
     }
     wb.flow.sectors.add(0u32.wrapping_sub(job.key.size()));
     wb.flow.ended.add(1);
-    wb.flow.in_flight.add(u32::MAX);
+    wb.flow.in_flight.dec();
     wb.wake.wake_all();
 }
 
