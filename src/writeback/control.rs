@@ -10,12 +10,15 @@ use crate::{
     attach::Attachment,
     flag::{Num, Num64}, //
 };
-use bcache_core::writeback::{
-    control::{Control, Input, Law, Reason, Step},
-    idle::{Idle, MaxGate, Round, MAX_RATE, QUIT_RATE},
-    latency::Waits,
-    pi::PiInput,
-    record::{self, Record, Records}, //
+use bcache_core::{
+    gc::pace,
+    writeback::{
+        control::{Control, Input, Law, Reason, Step},
+        idle::{Idle, MaxGate, Round, MAX_RATE, QUIT_RATE},
+        latency::Waits,
+        pi::PiInput,
+        record::{self, Record, Records}, //
+    }, //
 };
 use bcache_kernel::{
     atomic::KWord,
@@ -31,8 +34,6 @@ use kernel::{
 
 /// Rounds that the controller skips at most because the writeback lock is taken.
 const MAX_SKIPS: u32 = 15;
-/// Percent of the buckets in use from which on a gc is asked for after writeback.
-const GC_AFTER_PERCENT: u32 = 50;
 
 /// The controller of one attachment. It begins anew with each: no integral is left over.
 #[pin_data]
@@ -194,10 +195,9 @@ impl Attachment {
             }
         };
         self.step();
-        let tun = &self.set.tun;
-        if tun.gc_after_writeback.get() == 1 && self.set.in_use_percent() >= GC_AFTER_PERCENT {
-            tun.gc_after_writeback.put(3);
-        }
+        let in_use = self.set.in_use_percent();
+        let flags = &self.set.tun.gc_after_writeback;
+        flags.change(|flags| pace::after_writeback(flags, in_use));
     }
 
     fn step(&self) {

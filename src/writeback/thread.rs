@@ -11,6 +11,7 @@ use super::{
 };
 use crate::attach::Bond;
 use bcache_core::{
+    gc::pace,
     key::Pos,
     writeback::{
         control::Law,
@@ -160,9 +161,8 @@ impl Scanner<'_> {
         if att.wb.has_work() && att.mark_clean().is_err() {
             return Scan::Failed(Trouble::Superblock);
         }
-        let tun = &att.set.tun;
-        if tun.gc_after_writeback.get() == 3 {
-            tun.gc_after_writeback.put(1);
+        let gc_wanted = &att.set.tun.gc_after_writeback;
+        if gc_wanted.change(pace::take_after_writeback) {
             att.set.force_wake_gc();
         }
         Scan::Clean

@@ -16,9 +16,9 @@ const MAX_STALE: u8 = 10;
 /// Percent of buckets in use from which on the end of writeback asks for a gc.
 const AUTO_GC_IN_USE: u32 = 50;
 /// `gc_after_writeback`: switched on.
-const AUTO_GC_ENABLED: u8 = 1;
+const AUTO_GC_ENABLED: u32 = 1;
 /// `gc_after_writeback`: asked for.
-const AUTO_GC_WANTED: u8 = 2;
+const AUTO_GC_WANTED: u32 = 2;
 
 /// Nodes to look at before the next pause. `requests` tells whether any request uses the index now.
 pub fn min_nodes(nodes: u64, requests: bool) -> u64 {
@@ -45,19 +45,15 @@ pub fn should_rewrite(stale: u8, keys: u64, good: u64, always: bool) -> bool {
     always || stale > MAX_STALE || bad.saturating_mul(2) > keys
 }
 
-/// The value of `gc_after_writeback` after a step of the controller: asks for a gc if that is
-/// switched on and the cache is half full.
-pub fn after_writeback(flags: u8, in_use: u32) -> u8 {
-    if flags == AUTO_GC_ENABLED && in_use >= AUTO_GC_IN_USE {
-        flags | AUTO_GC_WANTED
-    } else {
-        flags
-    }
+/// The value that a step of the controller gives to `gc_after_writeback`: asks for a gc if that is switched on and the cache is
+/// half full (`in_use`, percent). `None`: it stays.
+pub fn after_writeback(flags: u32, in_use: u32) -> Option<u32> {
+    (flags == AUTO_GC_ENABLED && in_use >= AUTO_GC_IN_USE).then_some(flags | AUTO_GC_WANTED)
 }
 
-/// Whether a complete clean scan of the writeback thread has to force a gc, and the value to store
-/// then.
-pub fn take_after_writeback(flags: u8) -> Option<u8> {
+/// The value that a complete clean scan of the writeback thread, which then has to force a gc, gives to `gc_after_writeback`.
+/// `None`: it was not asked for.
+pub fn take_after_writeback(flags: u32) -> Option<u32> {
     (flags == AUTO_GC_ENABLED | AUTO_GC_WANTED).then_some(AUTO_GC_ENABLED)
 }
 
@@ -73,8 +69,14 @@ mod tests {
         assert_eq!((sleep_ms(0), sleep_ms(3)), (100, 10));
         assert!(!should_rewrite(10, 10, 5, false) && should_rewrite(10, 10, 4, false));
         assert!(should_rewrite(11, 1, 1, false) && should_rewrite(0, 0, 0, true));
-        assert_eq!((after_writeback(0, 90), after_writeback(1, 49)), (0, 1));
-        assert_eq!((after_writeback(1, 50), after_writeback(3, 50)), (3, 3));
+        assert_eq!(
+            (after_writeback(0, 90), after_writeback(1, 49)),
+            (None, None)
+        );
+        assert_eq!(
+            (after_writeback(1, 50), after_writeback(3, 50)),
+            (Some(3), None)
+        );
         assert_eq!(
             (take_after_writeback(3), take_after_writeback(1)),
             (Some(1), None)
