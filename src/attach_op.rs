@@ -277,9 +277,14 @@ fn add_disk(dev: &Arc<CachedDev>) -> Result {
         dev.change_state(BdevEvent::ForceRun)?;
     }
     {
-        let disk = dev.disk.lock();
-        let disk = disk.as_ref().ok_or(ENODEV)?;
+        let mut slot = dev.disk.lock();
+        let disk = match slot.take() {
+            Some(disk) => disk,
+            None => CachedDev::new_disk(dev)?,
+        };
+        // A disk that could not be added cannot be added again: the next try has a new one.
         disk.add()?;
+        let disk = slot.insert(disk);
         match disk.link_holder(&dev.bdev) {
             Ok(()) => drop(dev.flags.holder_linked.set()),
             Err(e) => pr_err!("{}: no holder link: {:?}\n", dev.name, e),

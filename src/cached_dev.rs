@@ -158,7 +158,7 @@ pub(crate) struct CachedDev {
     pub(crate) rate: Rate,
     /// Bio sets of this device.
     pub(crate) io: IoSets,
-    /// The disk; taken once by the job that frees the device.
+    /// The disk, unless it could not be made visible; taken for good by the job that frees the device.
     #[pin]
     pub(crate) disk: Mutex<Option<Disk<CachedDev>>>,
     /// The sysfs directories; taken once by the job that frees the device.
@@ -222,7 +222,6 @@ impl CachedDev {
             )
         });
         let block_size = disk_block_size(bdev, block_sectors);
-        let capacity = bdev.nr_sectors().checked_sub(data_offset).ok_or(EINVAL)?;
         let raid = bdev.io_opt() != 0 && bdev.partial_stripes_expensive();
         let flags = DevFlags {
             closing: Flag::new(false),
@@ -264,21 +263,32 @@ impl CachedDev {
             }? Error),
             GFP_KERNEL,
         )?;
+        let disk = Self::new_disk(&dev)?;
+        *dev.disk.lock() = Some(disk);
+        Ok(dev)
+    }
+
+    /// A disk for the device, not visible yet. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the device is too small, or for limits that the block layer refuses; `ENOMEM`.
+    pub(crate) fn new_disk(dev: &Arc<Self>) -> Result<Disk<Self>> {
+        let sectors = dev.bdev.nr_sectors();
+        let capacity = sectors.checked_sub(dev.data_offset).ok_or(EINVAL)?;
         let limits = Limits {
-            block_size,
-            io_opt: bdev.io_opt().max(block_size),
+            block_size: dev.block_size,
+            io_opt: dev.bdev.io_opt().max(dev.block_size),
         };
-        let disk = Disk::alloc(
-            &registry.major,
+        Disk::alloc(
+            &dev.registry.major,
             dev.minor.index(),
             MINORS,
             format_args!("{}", dev.disk_name()),
             capacity,
             &limits,
             dev.clone(),
-        )?;
-        *dev.disk.lock() = Some(disk);
-        Ok(dev)
+        )
     }
 
     /// State word of the superblock. May sleep.
@@ -357,7 +367,7 @@ impl CachedDev {
     /// Its set died with data that the backing device lacks, or cannot be left on disk: no request may reach the device any
     /// more, and it is stopped. Before the way through the cache is closed. Any process context.
     pub(crate) fn lost_data(&self) {
-        // In this order: see `allow_io`.
+        // In this order: see `allow_io` and `refuses_io`.
         self.flags.lost_data.set();
         self.disable_io();
         self.stop();
@@ -374,6 +384,11 @@ impl CachedDev {
         before
     }
 
+    /// Whether its users get errors: by order, or since it has lost data. Any context.
+    pub(crate) fn refuses_io(&self) -> bool {
+        self.flags.io_disable.get() || self.flags.lost_data.get()
+    }
+
     /// Clears `io_disable`, unless the device has lost data. Any context.
     ///
     /// # Errors
@@ -385,7 +400,7 @@ impl CachedDev {
         }
         self.flags.io_disable.clear();
         if self.flags.lost_data.get() {
-            // Just now: it may have been disabled before we cleared that.
+            // Just now: it may have been disabled before we cleared that. Requests have looked at both all the time.
             self.flags.io_disable.set();
             return Err(EBUSY);
         }

@@ -59,14 +59,13 @@ pub(crate) fn free_dev(dev: &Arc<CachedDev>) {
         crate::sysfs::unlink_holder(att);
     }
     waiting.wait_for(Stage::Disk);
-    if dev.flags.running.get() {
-        let disk = dev.disk.lock();
-        if let Some(disk) = disk.as_ref() {
-            if dev.flags.holder_linked.clear() {
-                disk.unlink_holder(&dev.bdev);
-            }
-            disk.del();
+    // Not under its lock, which a store to a file of the device may want: what is in the page cache is written first.
+    let disk = dev.disk.lock().take();
+    if let Some(disk) = &disk {
+        if dev.flags.holder_linked.clear() {
+            disk.unlink_holder(&dev.bdev);
         }
+        disk.del();
     }
     if let Some(mut end) = att.as_ref().and_then(Attachment::end) {
         end.quiesce(&waiting);
@@ -88,7 +87,6 @@ pub(crate) fn free_dev(dev: &Arc<CachedDev>) {
     waiting.wait_for(Stage::DirectRequests);
     dev.gate.wait_idle();
     waiting.wait_for(Stage::Disk);
-    let disk = dev.disk.lock().take();
     drop(disk);
     // Not with the last reference, which may go later: who registers the device again expects the same disk.
     dev.minor.give_back();

@@ -91,9 +91,10 @@ pub trait DiskOps: Send + Sync + Sized + 'static {
 /// # Invariants
 ///
 /// `disk` is a disk with the callbacks of `T`, of which we own one reference; its `private_data` is a
-/// count of an `Arc<T>`. `added` is true if and only if it was added.
+/// count of an `Arc<T>`. `tried` is true if and only if `device_add_disk` was called, `added` if and only if that succeeded.
 pub struct Disk<T: DiskOps> {
     disk: NonNull<bindings::gendisk>,
+    tried: AtomicFlag,
     added: AtomicFlag,
     /// Whether the disk's directory in sysfs exists.
     alive: Pin<KBox<Mutex<bool>>>,
@@ -150,6 +151,7 @@ impl<T: DiskOps> Disk<T> {
         // INVARIANT: Established above; `from_err_ptr` gives no null for this function.
         Ok(Disk {
             disk: NonNull::new(disk).ok_or(ENOMEM)?,
+            tried: AtomicFlag::new(false),
             added: AtomicFlag::new(false),
             alive,
             _data: PhantomData,
@@ -162,13 +164,17 @@ impl<T: DiskOps> Disk<T> {
     }
 
     /// Makes the disk visible. Its partition table is read on the way: [`DiskOps::submit_bio`] must work.
-    /// To be called once. May sleep.
+    /// May sleep.
     ///
     /// # Errors
     ///
-    /// `EEXIST` if the name is taken; `ENOMEM`.
+    /// `EEXIST` if the name is taken; `ENOMEM`; `EBUSY` if it was called before, also if that failed: a device can be added but
+    /// once.
     pub fn add(&self) -> Result {
-        // SAFETY: By the type invariant the disk lives and was not added.
+        if self.tried.xchg(true, Full) {
+            return Err(EBUSY);
+        }
+        // SAFETY: By the type invariant the disk lives and nobody has tried to add it.
         to_result(unsafe {
             bindings::device_add_disk(ptr::null_mut(), self.raw(), ptr::null_mut())
         })?;
@@ -193,12 +199,6 @@ impl<T: DiskOps> Disk<T> {
         }
     }
 
-    /// Changes the size, with an uevent if the disk is visible. May sleep.
-    pub fn set_capacity(&self, sectors: u64) {
-        // SAFETY: By the type invariant the disk lives.
-        unsafe { bindings::set_capacity_and_notify(self.raw(), sectors) };
-    }
-
     /// Makes the disk read only or not. May sleep.
     pub fn set_ro(&self, ro: bool) {
         // SAFETY: By the type invariant the disk lives.
@@ -221,10 +221,15 @@ impl<T: DiskOps> Disk<T> {
         to_result(unsafe { bindings::bd_link_disk_holder(dev.raw(), self.raw()) })
     }
 
-    /// Takes back [`Disk::link_holder`], which succeeded for `dev`. May sleep.
+    /// Takes back [`Disk::link_holder`], which succeeded for `dev`. Before [`Disk::del`]: then it is too late, and nothing is
+    /// done. May sleep.
     pub fn unlink_holder(&self, dev: &Bdev) {
-        // SAFETY: Both live; without a link the function does nothing but warn.
-        unsafe { bindings::bd_unlink_disk_holder(dev.raw(), self.raw()) };
+        let alive = self.alive.lock();
+        if *alive {
+            // SAFETY: Both live, and the disk has its directories as long as `alive` is true; without a link the function does
+            // nothing but warn.
+            unsafe { bindings::bd_unlink_disk_holder(dev.raw(), self.raw()) };
+        }
     }
 
     /// Makes the link `name` in the disk's directory in sysfs, to that of `target`. May sleep.
