@@ -188,7 +188,7 @@ pub(crate) fn submit(dev: ArcBorrow<'_, CachedDev>, mut user: UserBio) {
         }
         // Looked at again: a device that lost dirty data with its set was disabled before the way through the
         // cache was closed.
-        Route::Detached(_) if dev.flags.io_disable.get() => user.end(Status::IOERR),
+        Route::Detached(_) if dev.refuses_io() => user.end(Status::IOERR),
         Route::Detached(pass) => {
             user.start_acct();
             detached::submit(dev, user, pass);
