@@ -37,7 +37,8 @@ pub(crate) struct Attachment {
     /// Just published: requests that do not know it yet may still be under way to the backing device, so
     /// reads do not fill the cache and writes bypass it.
     pub(crate) warming: Flag,
-    /// The writeback thread is through: device clean and its superblock detached, or the set is dead.
+    /// The writeback thread is through: device clean and its superblock detached, or the set is dead. Or it was stopped, and the
+    /// end of the device has done that in its place.
     pub(crate) detach_ready: Flag,
     /// The finishing job has been queued; one way.
     pub(crate) finishing: Flag,
@@ -119,7 +120,7 @@ impl Attachment {
     ///
     /// # Errors
     ///
-    /// `EIO` if its superblock may say something else, and cannot be written.
+    /// `EIO` if its superblock may say something else, and cannot be written; also if the set is dead.
     pub(crate) fn was_dirty(&self) -> Result {
         let unsure = self.dev.flags.state_unsure.get();
         match self.mark_dirty() {
@@ -187,14 +188,31 @@ impl Attachment {
         // A set that fails is retired, which sees to its devices; but this one may have failed on its way to the end
         // that was asked for, when its devices had been told. A clean device that cannot be detached on disk must not go on
         // either: what it would take now the set would not know of when both come back.
-        if self.wb.has_dirty.get() || self.write_detached().is_err() {
+        // The set may not have told its devices yet, or have found a first dirty write still under way.
+        if self.wb.has_dirty.get() {
+            self.say_stop("it has dirty data");
+            self.dev.lost_data();
+        } else if self.write_detached().is_err() {
+            self.say_stop("it could not be detached on disk");
             self.dev.lost_data();
         } else if self.dev.stops_with_its_set() {
-            // It may be through before the set has told its devices.
+            self.say_stop("its stop_when_cache_set_failed is \"always\"");
             self.dev.stop();
         }
         drop(state);
         self.writeback_is_through();
+    }
+
+    /// Says why the device is stopped, unless it is being stopped already.
+    fn say_stop(&self, why: &str) {
+        if !self.dev.flags.closing.get() {
+            pr_warn!(
+                "{}: stopped, since cache set {} has failed and {}\n",
+                self.dev.disk_name(),
+                self.set.uuid_text(),
+                why
+            );
+        }
     }
 
     fn writeback_is_through(&self) {
@@ -204,7 +222,7 @@ impl Attachment {
 
     /// The device is stopped, and there is no writeback thread any more: does what that could not do. If the set is dead, a
     /// clean device leaves it on disk, for the reason that [`Self::set_is_dead`] has. So does one that was to be detached, if its
-    /// disk takes the superblock now. May sleep.
+    /// disk takes the superblock: nothing more can become dirty. May sleep.
     pub(crate) fn last_word(&self) {
         let _state = self.wb.state_lock.lock();
         if self.detach_ready.get() || self.wb.has_dirty.get() {
@@ -213,7 +231,7 @@ impl Attachment {
         // An error is said in the log; there is no one left to be kept from the device.
         if self.set.io_disabled() {
             let _ = self.write_detached();
-        } else if self.detaching.get() && self.wb.refused.get() {
+        } else if self.detaching.get() {
             self.detach_ready.put(self.write_detached().is_ok());
         } else {
             let _ = self.write_clean();

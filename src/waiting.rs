@@ -249,7 +249,7 @@ impl Ends for CachedDev {
                 (
                     att.detaching.get(),
                     att.wb.has_dirty.get(),
-                    att.wb.refused.get(),
+                    att.wb.refused.get() && !att.set.io_disabled(),
                     att.detach_ready.get(),
                     att.finishing.get(),
                 )
@@ -257,7 +257,7 @@ impl Ends for CachedDev {
             .unwrap_or_default();
         match (detaching && !through, dirty) {
             (true, true) => return Some(Obstacle::DirtyData),
-            // One that was stopped, too, is not waited for.
+            // One that was stopped, too, is not waited for, unless its set is dead: the thread tries once more then.
             (true, false) if !(refused && self.flags.closing.get()) => {
                 return Some(Obstacle::Superblock)
             }
