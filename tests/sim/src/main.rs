@@ -10,6 +10,7 @@
 
 mod cases;
 mod check;
+mod constant;
 mod disk;
 mod figures;
 mod guest;

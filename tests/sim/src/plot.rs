@@ -19,7 +19,7 @@ const INK: RGBColor = RGBColor(48, 56, 64);
 
 fn colour(kind: Kind) -> RGBColor {
     match kind {
-        Kind::C => RGBColor(190, 196, 202),
+        Kind::C | Kind::Constant(_) => RGBColor(190, 196, 202),
         Kind::Ours(Law::Pi) => RGBColor(31, 119, 180),
         Kind::Ours(Law::Adaptive) => RGBColor(217, 95, 2),
         Kind::Ours(Law::Latency) => RGBColor(27, 158, 119),

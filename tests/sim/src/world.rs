@@ -24,6 +24,8 @@ pub enum Kind {
     C,
     /// The code of the driver.
     Ours(Law),
+    /// The driver at one rate all the time, sectors per second: what a law is measured by.
+    Constant(u32),
 }
 
 impl Kind {
@@ -33,6 +35,7 @@ impl Kind {
             Self::Ours(Law::Pi) => "pi",
             Self::Ours(Law::Adaptive) => "adaptive",
             Self::Ours(Law::Latency) => "latency",
+            Self::Constant(_) => "constant",
         }
     }
 }
@@ -105,6 +108,7 @@ enum Brain {
         control: Box<Control>,
         idle: Idle<AtomicU64>,
     },
+    Constant,
 }
 
 /// A device of the set.
@@ -196,6 +200,7 @@ impl World {
         let paused = |since: Ns| {
             let early = match kind {
                 Kind::C => false,
+                Kind::Constant(_) => since >= SECOND,
                 Kind::Ours(law) => since >= SECOND && law.cuts_delay(dirty, target),
             };
             since < delay && !early
@@ -218,6 +223,7 @@ impl World {
                     self.devices[n].rate = QUIT_RATE;
                 }
             }
+            Brain::Constant => (),
         }
     }
 
@@ -268,6 +274,7 @@ impl World {
                     law.period(s.update_seconds)
                 }
             }
+            Brain::Constant => s.update_seconds,
         };
         if raised {
             device.row.p = 0.0;
@@ -306,7 +313,7 @@ impl World {
         };
         Input {
             law: match self.kind {
-                Kind::C => Law::Pi,
+                Kind::C | Kind::Constant(_) => Law::Pi,
                 Kind::Ours(law) => law,
             },
             pi,
@@ -353,6 +360,11 @@ impl Device {
                 control: Box::new(attached_before(law, s)),
                 idle: Idle::new(AtomicU64::new(0), AtomicU64::new(0)),
             },
+            Kind::Constant(_) => Brain::Constant,
+        };
+        let rate = match kind {
+            Kind::Constant(rate) => rate,
+            _ => 1024,
         };
         let mut device = Self {
             load: Load::new(load.clone(), 0x5eed + seed),
@@ -360,7 +372,7 @@ impl Device {
             size: disk.size,
             thread: Thread::new(load.region / load.size, load.size, kind != Kind::C),
             brain,
-            rate: 1024,
+            rate,
             next_step: SECOND + u64::from(s.update_seconds) * SECOND,
             waits: Waits::default(),
             row: Row::default(),
