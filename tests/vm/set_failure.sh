@@ -32,8 +32,14 @@ because() {
 	return 1
 }
 
+# Someone keeps writing the knob that re-armed the rate work after its set was freed: as fast as can be, through one open file.
+writer='$| = 1; open F, ">", $ARGV[0] or die; $SIG{TERM} = sub { print "$n\n"; exit }; $n = 0;
+	while (1) { syswrite F, "10\n" and $n++ }'
+
 one_round() {
-	local bdev dir uuid start load
+	local bdev dir uuid start load writers=() n
+	# This is a process of its own: what it has begun ends with it.
+	trap 'kill $(jobs -p) 2>/dev/null' EXIT
 	stop_all 20
 	wipefs -qa "$back"
 	bdev=$(start_pair $fragile "$back" --bucket 65536) || because "no device" || return
@@ -54,15 +60,22 @@ one_round() {
 		within 20 written_above "$bdev" 1000 || because "nothing written" || return
 	fi
 	put 1 "$SYSFS/$uuid/internal/trigger_gc"
-	dm_table fragile "0 $size error" || return
+	perl -e "$writer" "$dir/writeback_percent" >/run/writes.1 &
+	writers+=($!)
+	perl -e "$writer" "$dir/writeback_percent" >/run/writes.2 &
+	writers+=($!)
+	dm_table fragile "0 $size error" || because "the disk cannot be exchanged" || return
 	start=$SECONDS
-	# Someone keeps writing the knob that re-armed the rate work after its set was freed.
 	while [ -e "$SYSFS/$uuid" ] && [ $((SECONDS - start)) -lt 40 ]; do
-		put 10 "$dir/writeback_percent" 2>/dev/null
 		sleep 0.05
 	done
 	[ ! -e "$SYSFS/$uuid" ] || { teardown_waits; because "the set is still there after 40 s"; } || return
-	end_job $load || return
+	kill "${writers[@]}"
+	wait "${writers[@]}"
+	n=$(cat /run/writes.? | awk '{ n += $1 } END { print n + 0 }')
+	echo "$n" >>/run/stores
+	[ "$n" -gt 100 ] || because "only $n stores" || return
+	end_job $load || because "the load goes on" || return
 	if [ "$1" = clean ]; then
 		[ "$(cat "$dir/state")" = "no cache" ] || because "state $(cat "$dir/state")" || return
 		dd if="$bdev" of=/dev/null bs=64k count=4 iflag=direct status=none || because "clean device does not answer" || return
@@ -70,7 +83,7 @@ one_round() {
 		within 20 test ! -e "$dir" || because "dirty device was not stopped" || return
 	fi
 	stop_all 20 || because "does not stop" || return
-	dm_table fragile "$linear" || return
+	dm_table fragile "$linear" || because "the disk cannot be exchanged" || return
 	dd if=/dev/zero of=$fragile bs=1M count=4 oflag=direct status=none
 }
 
@@ -78,8 +91,10 @@ for i in $(seq "$rounds"); do
 	[ $((i % 4)) -eq 0 ] && kind=clean || kind=dirty
 	ok "round $i, $kind" one_round $kind
 done
+bad=$_failed
 others=$(sort -u "$reasons" 2>/dev/null | paste -sd ';' | sed 's/;/; /g')
-echo "# saw: set_failure: $((_tests - _failed)) of $rounds rounds end well${others:+ ($others)}"
+stores=$(awk '{ n += $1 } END { print n + 0 }' /run/stores)
+echo "# saw: set_failure: $((rounds - bad)) of $rounds rounds end well${others:+ ($others)}, under $stores stores"
 note "$dm"
 dmsetup remove fragile
 ok "the module unloads" unload
