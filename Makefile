@@ -6,7 +6,8 @@
 #   make demo     the module at work in a guest, with a picture
 #   make test     the whole suite, and a slice of the next
 #   make debug-lane   the suite on a kernel with KASAN, lockdep, kmemleak, KUnit, ...: built on first use
-#   make soak     the long runs on that kernel: hundreds of detaches and set failures, ten minutes of everything at once
+#   make soak     the long runs on that kernel: hundreds of detaches and set failures, ten minutes of everything at once;
+#                 and controller-guest
 #   make faults   the faults of the C driver, provoked with both drivers; makes the table in README.md
 #   make sim      the controller on simulated disks: figures and plots
 #   make bench    instructions per request beside those of the C driver; makes the table in docs/bench.md (PROFILE=ROW: by function)
