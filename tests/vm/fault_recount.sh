@@ -3,6 +3,7 @@
 # vm: --disk cache=64M --disk back=128M --disk busy=64M --timeout 200
 # case: busy_attach | H13, B5 | the rate's update while a device is being attached (partitions are looked for on a disk that takes long to read)
 # case: lock_taken | B5 | the rate's update while the writeback lock is taken: a scan waits for a write that the cache keeps waiting
+# case: stop_in_body | - | a device is stopped while the rate's update waits for the writeback lock, which a scan has that the cache keeps waiting
 # case: others_keys | B13 | dirty sectors of two devices, counted when both are attached again; what is left when all is written back
 # case: neighbours_keys | B28 | two devices with dirty data in the same places: one is written back, the other is not to be
 # Attach of C holds the writeback lock; the update of the rate, due once a second here, gives up some times and then waits for
@@ -128,6 +129,62 @@ case_lock_taken() {
 	udevadm control --start-exec-queue
 	wait $writer
 	result $? "the write ends"
+	stop_all
+	dmsetup remove still
+}
+
+# rate_work NAME: a line of what debugfs has of it
+rate_work() {
+	sed -n "s/^$1: //p" "$debug/bcache/$(basename "$back")/rate_work"
+}
+
+# in_body: the update of the rate has begun and not ended
+in_body() {
+	[ "$(waiting)" != 0 ] && { [ "$DRIVER" = c ] || [ "$(rate_work rate_dw_running)" = 1 ]; }
+}
+
+# waits_for_body: the end of the device has begun, and says so
+waits_for_body() {
+	[ "$(rate_work phase) $(rate_work wb_running) $(rate_work waits_for)" = "stopping 0 the rate work" ]
+}
+
+case_stop_in_body() {
+	local size slow start took
+	size=$(blockdev --getsz "$cache")
+	dmsetup create still --table "0 $size linear $cache 0"
+	slow=$(readlink -f /dev/mapper/still)
+	# Nodes of 4 KiB: more of them than the drivers keep in memory.
+	a_pair "$slow" "$back" --bucket 4096 --block 512
+	set_to writeback_running=0
+	fio --name=soil --filename="$bdev" --rw=randwrite --bs=4k --size=64M --io_size=24M --direct=1 --ioengine=libaio --iodepth=8 \
+		--randseed=1 --output-format=terse >/dev/null
+	# Those that lack keys which are in the journal only stay in memory.
+	ok "all stop" stop_all 60
+	register "$back" "$slow"
+	ok "both are back" within 20 attached "$back"
+	set_to writeback_running=0 writeback_percent=40 writeback_rate_update_seconds=1
+	put 0 "$SYSFS/$uuid/internal/idle_max_writeback_rate"
+	put 100000 "$SYSFS/$uuid/internal/prune_cache"
+	put 100000 "$SYSFS/$uuid/internal/prune_cache"
+	udevadm control --stop-exec-queue
+	dmsetup suspend --noflush --nolockfs still
+	set_to writeback_running=1
+	ok "the update waits for the scan" within 40 in_body
+	put 1 "$dir/stop"
+	if [ "$DRIVER" = c ]; then
+		sleep 1
+	else
+		ok "the end of the device waits for the update" within 10 waits_for_body
+		is "and the update runs still" "$(rate_work rate_dw_running)" 1
+	fi
+	ok "the device is there" test -e "$dir"
+	start=$EPOCHREALTIME
+	dmsetup resume --noudevsync still
+	ok "the device is stopped" within 20 test ! -e "$dir"
+	took=$(since "$start")
+	saw "gone $took ms after the cache answers"
+	[ "$DRIVER" = c ] || at_most "milliseconds for the end" "$took" 5000
+	udevadm control --start-exec-queue
 	stop_all
 	dmsetup remove still
 }

@@ -5,7 +5,8 @@
 # case: attach_allocations | B20, B54, H12 | each allocation of an attach fails in turn
 # Allocations fail: each one of attach and of the registrations in turn, which must leave nothing behind; and a third of
 # those that do not wait, system-wide, while fio writes and verifies and the cache is collected and written back.
-# In turn are those of the task that stores to the file: threads and workers that it asks for are made by others.
+# In turn are those of the task that stores to the file; and for an attach those of kthreadd, which makes the threads that are
+# asked for.
 # With the name of the case: only the attach; with a number N behind it: only every N-th allocation of it.
 . "$(dirname "$0")/lib.sh"
 quiet_udev
@@ -20,12 +21,12 @@ done
 echo 0 >/sys/kernel/debug/fail_page_alloc/min-order
 echo N >/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem
 
-# nth N TEXT FILE
+# nth N TEXT FILE [TASK]
 nth() {
 	python3 "$(dirname "$0")/lib_fail.py" "$@"
 }
 
-# sweep NAME LIMIT TEXT FILE: fails one allocation after the other of a store, every $each-th of the first $all and then each
+# sweep NAME LIMIT TEXT FILE [TASK]: fails one allocation after the other of a store, every $each-th of the first $all and then each
 # twentieth part further on; calls after_ok, after_error
 each=1
 sweep() {
@@ -111,7 +112,9 @@ after_error() {
 }
 all=4000 each=${2:-1}
 sweep "attach" 4000 "$uuid" "$dir/attach"
-echo "# saw: attach_allocations: $swept"
+saw=$swept
+sweep "attach, where threads are made" 4000 "$uuid" "$dir/attach" 2
+echo "# saw: attach_allocations: $saw; ${swept/attach, where threads are made/kthreadd}"
 ok "attach when there is memory" put "$uuid" "$dir/attach"
 if [ $# -gt 0 ]; then
 	ok "all stop" stop_all
