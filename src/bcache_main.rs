@@ -26,7 +26,7 @@
 //! | pure logic and on-disk formats | crate `bcache_core` (`src/core`) |
 //! | what the `kernel` crate lacks | crate `bcache_kernel` (`rust/`) |
 //!
-//! Lock order: `cache_set`.
+//! Lock order: `docs/locks.md`.
 
 #![deny(unsafe_code)]
 

@@ -5,14 +5,11 @@
 //! C: `struct cache_set` and `struct cache` in `bcache.h`. A set has exactly one cache device, so both
 //! are one object here.
 //!
-//! # Lock order (outermost first)
+//! # Lock order
 //!
-//! 1. `Registry::inner` (register lock: lists, attach, detach, uuid slots)
-//! 2. `Attachment::wb.lock` (writeback lock, shared by writes in flight)
-//! 3. btree structure mutex, then `Leaf::io`, then `Leaf::state`
-//! 4. `OpenBuckets::refill` (held while one writer waits for a bucket), allocator mutex, open-bucket lock
-//! 5. journal mutex
-//! 6. leaf locks: superblock mutexes, keybuf, device table, statistics
+//! All locks of the driver, outermost first, are in `docs/locks.md`; a new one gets a place there. In short: register
+//! lock, sysfs and disk, writeback lock, state lock, superblocks, uuid table and priorities, btree structure mutex,
+//! `Btree::lean`, `Leaf::io`, `Leaf::state`; then leaf locks, among them those of allocator and journal.
 
 use crate::{
     alloc::Allocator,

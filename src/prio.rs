@@ -46,7 +46,7 @@ struct Io {
     pins: KVec<BucketPin>,
 }
 
-/// Where the priorities are. Lock order: `io`, then `at`, then the allocator mutex.
+/// Where the priorities are. Lock order: `io`, then `at`, then the allocator mutex (`docs/locks.md`).
 #[pin_data]
 pub(crate) struct PrioState {
     #[pin]

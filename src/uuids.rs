@@ -44,12 +44,13 @@ use kernel::{
     sync::Mutex, //
 };
 
-/// The devices a cache set knows. Lock order: `io`, then `slots`.
+/// The devices a cache set knows. Lock order: `io`, then one of `slots` and `at` (`docs/locks.md`). gc takes `at` only:
+/// who has `io` may wait for a bucket, and so for gc.
 #[pin_data]
 pub(crate) struct UuidTable {
     #[pin]
     slots: Mutex<KVVec<UuidEntry>>,
-    /// Buffer of the table's bucket; held during I/O.
+    /// Buffer of the table's bucket; held during I/O, and while a bucket and the journal are waited for.
     #[pin]
     io: Mutex<DmaBuf>,
     /// Where the table is on the device; without pointer before the first write.

@@ -15,8 +15,8 @@
 //! after a crash old pointers would be valid again and lead to somebody else's data. C's thread
 //! goes on without it when the write of the priorities cannot get its buckets; ours does not.
 //!
-//! Locks: `lists` (a leaf lock but for the bucket table, which needs none). It is never held across
-//! I/O, and for long scans only in steps.
+//! Locks: `lists` (a leaf lock, see `docs/locks.md`; the bucket table needs none). It is never held across
+//! I/O, and for long scans, once the set runs, only in steps.
 
 mod aging;
 mod gc;

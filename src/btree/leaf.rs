@@ -91,7 +91,7 @@ pub(crate) struct Leaf {
     /// Held while the node is read or written; serialises its disk I/O.
     #[pin]
     pub(super) io: Mutex<()>,
-    /// The content. Held for short times only, never while waiting for I/O.
+    /// The content. Held for short times only, never while waiting for I/O once others can reach the leaf.
     #[pin]
     pub(super) state: RwSem<LeafState>,
     /// Jiffies when the pending set got its first key; 0 if there is none. Written under `state`.

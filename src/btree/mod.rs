@@ -15,9 +15,11 @@
 //!
 //! # Locks
 //!
-//! structure mutex, then `Btree::lean`, then `Leaf::io`, then `Leaf::state`, then those of allocator and journal. Two
-//! leaves are never locked at a time. `Leaf::state` is never held while waiting for I/O, `Leaf::io`
-//! only for the I/O of this leaf. Buckets are allocated before the structure mutex is taken.
+//! Structure mutex, then `Btree::lean` (under it only while a tree is loaded), then `Leaf::io`, then `Leaf::state`;
+//! those of allocator and journal under the structure mutex, but not under the others. See `docs/locks.md`. Two
+//! leaves are never locked at a time. `Leaf::state` is never held while waiting for I/O, unless nobody else can reach
+//! the leaf yet, and `Leaf::io` only for the I/O of this leaf. Buckets are allocated before the structure mutex is
+//! taken.
 //! Therefore the journal may write leaves ([`CacheSet::btree_flush_oldest`]) whatever the btree
 //! waits for, also when it waits for the journal.
 //!

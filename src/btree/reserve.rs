@@ -69,8 +69,8 @@ pub(super) enum Need {
     Leaf,
 }
 
-/// Says that its holder is the one that may use the reserve for leaves. Taken before `Leaf::io`; who holds it waits for
-/// the disk only.
+/// Says that its holder is the one that may use the reserve for leaves. Taken before `Leaf::io` (`docs/locks.md`); who
+/// holds it waits for the disk only.
 pub(super) type Lean<'a> = MutexGuard<'a, ()>;
 
 /// Chunks: new ones, or of the reserve if there is no memory.

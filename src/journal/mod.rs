@@ -15,6 +15,8 @@
 //!
 //! # Who waits for whom
 //!
+//! The order of the locks is in `docs/locks.md`.
+//!
 //! | who | holds | waits for |
 //! |---|---|---|
 //! | insert of a key, before [`Journal::add`] | writeback lock (shared), pins of data buckets | free btree buckets, room in the open entry |

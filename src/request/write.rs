@@ -136,7 +136,8 @@ pub(super) fn submit(stay: Stay, user: UserBio, bypass: bool) {
     let att = &stay.att;
     let start = user.sector().saturating_add(att.dev.data_offset);
     let sectors = user.sectors();
-    // The thread that excludes us only reads the index: it needs nothing that hangs on this task.
+    // The thread that excludes us only reads the index and writes a superblock: it needs nothing that hangs on this
+    // task.
     let lock = att.wb.lock.enter();
     let way = choose(att, &user, start, bypass);
     // Writes that are under way have the lock already: they do not wait for it, so we may wait for them.

@@ -111,6 +111,9 @@ pub(super) struct Flow {
     pub(super) settled: Num64,
     /// Runs the steps of the keys, apart from requests: those can wait for buckets that only writeback frees.
     pub(super) wq: Wq,
+    /// Which key is to be written next. Held across the submission of the writes, which could else overtake each other.
+    /// That may sleep, for a request of the disk, or for locks of a device of ours below (`docs/locks.md`). No
+    /// completion takes it.
     #[pin]
     order: Mutex<Order>,
     /// Keys that are written but not flushed.

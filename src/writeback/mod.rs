@@ -60,13 +60,17 @@ pub(crate) struct Tasks {
 pub(crate) struct Writeback {
     /// The index may hold dirty keys. Set before the first one, cleared by the thread.
     pub(crate) has_dirty: Flag,
-    /// Nothing is dirty any more, but the superblock could not be told yet.
+    /// The superblock may say that there is dirty data when there is none: it could not be told that all is clean, or
+    /// the device refused it before a first dirty write, and may have taken it all the same. The next scan that finds
+    /// nothing dirty writes it.
     pub(crate) clean_unwritten: Flag,
     /// The superblock could not be told, the last time, that there will be dirty data.
     pub(crate) dirty_refused: Flag,
     /// The device did not take the superblock that would end a detach, the last time.
     pub(crate) refused: Flag,
-    /// Serialises the changes of these with the superblock.
+    /// The state lock: held while the superblock of the attached device is written with another state, that is across
+    /// I/O, and while `has_dirty`, `clean_unwritten` and `dirty_refused` change with it. Not for `refused`, which only
+    /// the thread changes; and attach may set `has_dirty` without it, when nobody else has the attachment yet.
     #[pin]
     pub(crate) state_lock: Mutex<()>,
     /// The writeback lock.

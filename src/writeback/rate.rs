@@ -44,7 +44,7 @@ pub(crate) struct Rate {
     /// When the next writeback may start, in nanoseconds of the local clock; the thread writes it.
     next_ns: Num64,
     /// One value, so that nobody sees numbers of two steps beside each other (C's file can mix them). The rate of a step is
-    /// set with the lock held. A leaf lock.
+    /// set with the lock held. A leaf lock (`docs/locks.md`).
     #[pin]
     terms: IrqSpin<Terms>,
 }
