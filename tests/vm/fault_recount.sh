@@ -101,7 +101,7 @@ scan_waits() {
 }
 
 case_lock_taken() {
-	local size slow writer before seen=0
+	local size slow writer before n seen=0
 	size=$(blockdev --getsz "$cache")
 	dmsetup create still --table "0 $size linear $cache 0"
 	slow=$(readlink -f /dev/mapper/still)
@@ -118,12 +118,14 @@ case_lock_taken() {
 	set_to writeback_running=1
 	ok "the scan waits for it" within 5 scan_waits
 	before=$(runs)
-	for _ in 1 2 3 4 5 6; do
+	for n in 1 2 3 4 5 6; do
 		sleep 1
+		# On a busy host these may be more than 6 s: one that has tried it 16 times may wait.
+		[ $(($(runs) - before)) -lt 12 ] || break
 		[ "$(waiting)" = 0 ] || seen=$((seen + 1))
 	done
 	is "seconds in which a worker waits" $seen 0
-	saw "in $seen of 6 s a worker waits"
+	saw "in $seen of $n s a worker waits"
 	[ "$DRIVER" = c ] || at_least "updates meanwhile" $(($(runs) - before)) 4
 	dmsetup resume --noudevsync still
 	udevadm control --start-exec-queue
