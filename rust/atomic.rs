@@ -11,7 +11,6 @@ use crate::wait::WaitQueue;
 use bcache_core::sync::{
     Event,
     Fault,
-    Flag,
     Word, //
 };
 
@@ -24,36 +23,13 @@ pub use crate::inline_atomic::{
 pub use kernel::sync::atomic::{
     Acquire,
     Full,
-    Relaxed,
-    Release, //
+    Relaxed, //
 };
 #[cfg(not(all(CONFIG_X86_64, not(CONFIG_KASAN), not(CONFIG_KCSAN))))]
 pub use kernel::sync::atomic::{
     Atomic,
     AtomicFlag, //
 };
-
-/// A fully ordered flag. Any context.
-pub struct KFlag(AtomicFlag);
-
-impl KFlag {
-    /// A flag with the value `v`.
-    pub const fn new(v: bool) -> Self {
-        Self(AtomicFlag::new(v))
-    }
-}
-
-impl Flag for KFlag {
-    #[inline]
-    fn get(&self) -> bool {
-        self.0.load(Acquire)
-    }
-
-    #[inline]
-    fn swap(&self, v: bool) -> bool {
-        self.0.xchg(v, Full)
-    }
-}
 
 /// A fully ordered word. Any context.
 pub struct KWord(Atomic<u64>);

@@ -9,14 +9,10 @@
 use crate::{
     bindings,
     time::clamp_delay,
-    workqueue::{
-        system_percpu,
-        Wq, //
-    }, //
+    workqueue::system_percpu, //
 };
 use kernel::{
     prelude::*,
-    sync::Arc,
     types::Opaque, //
 };
 
@@ -24,14 +20,13 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `work` is an initialised `delayed_work` whose function is [`run`]; `wq` is valid as long as this value
-/// (`_keep` owns it, or it is a queue of the kernel).
+/// `work` is an initialised `delayed_work` whose function is [`run`]; `wq` is a queue of the kernel, which
+/// is never destroyed.
 #[pin_data]
 struct Inner {
     #[pin]
     work: Opaque<bindings::delayed_work>,
     wq: *mut bindings::workqueue_struct,
-    _keep: Option<Arc<Wq>>,
     f: KBox<dyn Fn(&Rearm<'_>) + Send + Sync>,
 }
 
@@ -66,34 +61,15 @@ impl DelayedTask {
     ///
     /// `ENOMEM`.
     pub fn new(f: impl Fn(&Rearm<'_>) + Send + Sync + 'static) -> Result<Self> {
-        Self::with_queue(system_percpu().as_ptr(), None, f)
-    }
-
-    /// A task, not armed, that runs `f` on `wq`. May sleep.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub fn new_on(wq: Arc<Wq>, f: impl Fn(&Rearm<'_>) + Send + Sync + 'static) -> Result<Self> {
-        Self::with_queue(wq.queue().as_ptr(), Some(wq), f)
-    }
-
-    /// The common part of the constructors; `wq` is kept alive by `keep` or lives for ever.
-    fn with_queue(
-        wq: *mut bindings::workqueue_struct,
-        keep: Option<Arc<Wq>>,
-        f: impl Fn(&Rearm<'_>) + Send + Sync + 'static,
-    ) -> Result<Self> {
         let f: KBox<dyn Fn(&Rearm<'_>) + Send + Sync> = KBox::new(f, GFP_KERNEL)?;
-        // INVARIANT: `work` is initialised with `run`; the callers see to `wq`.
+        // INVARIANT: `work` is initialised with `run`, and the kernel never destroys the queue.
         let inner = KBox::pin_init(
             pin_init!(Inner {
                 work <- Opaque::ffi_init(|slot| {
                     // SAFETY: `slot` is valid for writes and stays pinned.
                     unsafe { bindings::init_delayed_work(slot, Some(run)) }
                 }),
-                wq,
-                _keep: keep,
+                wq: system_percpu().as_ptr(),
                 f,
             }),
             GFP_KERNEL,
@@ -176,7 +152,7 @@ impl Inner {
 unsafe extern "C" fn run(work: *mut bindings::work_struct) {
     // SAFETY: By the invariants of `Inner` the work is the field of a `delayed_work`.
     let work = unsafe { kernel::container_of!(work, bindings::delayed_work, work) };
-    // SAFETY: That one is wrapped in the field `work` of an `Inner`, see `with_queue`.
+    // SAFETY: That one is wrapped in the field `work` of an `Inner`, see `DelayedTask::new`.
     let inner = unsafe { kernel::container_of!(Opaque::cast_from(work), Inner, work) };
     // SAFETY: The owner frees the value only after this function has returned (see `Drop`); shared
     // references are all that anybody has.

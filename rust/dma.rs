@@ -4,11 +4,7 @@
 
 use crate::bindings as bch;
 use core::{
-    ops::{
-        Deref,
-        DerefMut,
-        Range, //
-    },
+    ops::Range,
     ptr::NonNull, //
 };
 use kernel::{
@@ -241,28 +237,9 @@ pub struct PooledBuf {
 }
 
 impl PooledBuf {
-    /// The buffer, for I/O that reads it.
-    pub fn dma(&self) -> Option<&DmaBuf> {
-        self.buf.as_ref()
-    }
-
-    /// The buffer, for I/O that writes it.
+    /// The buffer.
     pub fn dma_mut(&mut self) -> Option<&mut DmaBuf> {
         self.buf.as_mut()
-    }
-}
-
-impl Deref for PooledBuf {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        self.buf.as_ref().map_or(&[], DmaBuf::as_slice)
-    }
-}
-
-impl DerefMut for PooledBuf {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        self.buf.as_mut().map_or(&mut [], DmaBuf::as_mut_slice)
     }
 }
 

@@ -261,12 +261,6 @@ impl<T: SysfsObject> KObj<T> {
         })
     }
 
-    /// The object.
-    pub fn data(&self) -> &Arc<T> {
-        // SAFETY: By the type invariants the kobject is that of an `Inner<T>`, alive as long as `self`.
-        unsafe { data_of(self.kobj.as_ptr()) }
-    }
-
     /// Makes the symbolic link `name` to the directory of `target`. May sleep.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use kernel::{
 
 /// A kernel thread. Dropping it stops and joins the thread; may sleep.
 ///
-/// The thread learns of the stop from [`should_stop`] or from the `_or_stop` waits of
+/// The thread learns of the stop from [`should_stop`], from [`sleep_or_stop`] or from the `_or_stop` waits of
 /// [`WaitQueue`](crate::wait::WaitQueue). The owner must not be dropped by the thread itself: it would
 /// wait for its own end.
 ///
@@ -33,9 +33,9 @@ pub struct Thread {
     free: unsafe fn(*mut c_void),
 }
 
-// SAFETY: Any task may stop or wake a thread, and the closure in `start` is `Send`.
+// SAFETY: Any task may stop a thread, and the closure in `start` is `Send`.
 unsafe impl Send for Thread {}
-// SAFETY: `&Thread` gives only `wake()`, which may run concurrently with itself.
+// SAFETY: `&Thread` gives nothing.
 unsafe impl Sync for Thread {}
 
 impl Thread {
@@ -80,15 +80,6 @@ impl Thread {
 
     /// Asks the thread to stop and waits for its end. May sleep. The same as dropping the value.
     pub fn stop(self) {}
-
-    /// Wakes the thread if it sleeps. Any context.
-    ///
-    /// A [`WaitQueue`](crate::wait::WaitQueue) wait tests its condition again after that only if its
-    /// queue was woken; this is for threads that sleep by [`time`](crate::time) functions.
-    pub fn wake(&self) {
-        // SAFETY: By the type invariant the task is alive.
-        unsafe { bindings::wake_up_process(self.task.as_ptr()) };
-    }
 }
 
 impl Drop for Thread {
@@ -106,8 +97,8 @@ pub fn should_stop() -> bool {
     unsafe { bindings::should_stop() }
 }
 
-/// Sleeps for `jiffies`, until [`Thread::wake`] or until the thread is asked to stop. True if it has been
-/// asked to stop. Process context.
+/// Sleeps for `jiffies`, or until the thread is asked to stop. True if it has been asked to stop. Process
+/// context.
 pub fn sleep_or_stop(jiffies: u64) -> bool {
     might_sleep();
     // SAFETY: No requirements beyond process context.

@@ -31,7 +31,6 @@ pub mod random;
 pub mod ratework;
 pub mod rcu;
 pub mod rwsem;
-pub mod sema;
 pub mod shrinker;
 pub mod spin;
 pub mod sysfs;

@@ -74,14 +74,3 @@ macro_rules! pr_warn_ratelimited {
         }
     }};
 }
-
-/// `pr_err!`, but silent when it comes too often.
-#[macro_export]
-macro_rules! pr_err_ratelimited {
-    ($($arg:tt)*) => {{
-        static LIMIT: $crate::log::RateLimit = $crate::log::RateLimit::new();
-        if LIMIT.allow() {
-            ::kernel::pr_err!($($arg)*);
-        }
-    }};
-}

@@ -30,16 +30,6 @@ static SEM_NAME: &CStr = c"bcache rwsem";
 /// As above.
 static PASS_NAME: &CStr = c"bcache pass";
 
-/// Makes an [`RwSem`](crate::rwsem::RwSem) with a lock class of its own: `new_rwsem!(value, c"name")`.
-#[macro_export]
-macro_rules! new_rwsem {
-    ($value:expr, $name:literal) => {{
-        // Lockdep wants one name pointer per class, which a literal in inlined code is not.
-        static NAME: &::kernel::prelude::CStr = $name;
-        $crate::rwsem::RwSem::with_class($value, NAME, ::kernel::static_lock_class!())
-    }};
-}
-
 /// A value behind a reader-writer semaphore. All locking functions but the `try_` ones may sleep.
 #[pin_data]
 pub struct RwSem<T> {
@@ -64,21 +54,6 @@ impl<T> RwSem<T> {
                     init_sem(slot, SEM_NAME, static_lock_class!());
                     bindings::rwsem_set_novalidate(slot);
                 }
-            }),
-            data: UnsafeCell::new(data),
-        })
-    }
-
-    /// A lock with its own lockdep class; use [`new_rwsem!`](crate::new_rwsem).
-    pub fn with_class(
-        data: T,
-        name: &'static CStr,
-        key: Pin<&'static LockClassKey>,
-    ) -> impl PinInit<Self> {
-        pin_init!(Self {
-            sem <- Opaque::ffi_init(|slot| {
-                // SAFETY: `slot` is the pinned field.
-                unsafe { init_sem(slot, name, key) }
             }),
             data: UnsafeCell::new(data),
         })
@@ -110,12 +85,6 @@ impl<T> RwSem<T> {
         // SAFETY: As above.
         let got = unsafe { bindings::down_write_trylock(self.sem.get()) } != 0;
         got.then(|| WriteGuard(self, NotThreadSafe))
-    }
-
-    /// The content; needs no lock, as nobody else can have a reference.
-    pub fn get_mut(self: Pin<&mut Self>) -> &mut T {
-        // SAFETY: `data` is not pinned structurally: no other function gives `Pin<&mut T>`.
-        unsafe { self.get_unchecked_mut() }.data.get_mut()
     }
 }
 
@@ -162,16 +131,6 @@ pub struct WriteGuard<'a, T>(&'a RwSem<T>, NotThreadSafe);
 
 // SAFETY: A shared guard gives only `&T`.
 unsafe impl<T: Sync> Sync for WriteGuard<'_, T> {}
-
-impl<'a, T> WriteGuard<'a, T> {
-    /// Keeps the lock, but only for reading; nobody can write in between.
-    pub fn downgrade(self) -> ReadGuard<'a, T> {
-        let this = core::mem::ManuallyDrop::new(self);
-        // SAFETY: This task holds the semaphore for writing; the guard's drop will not run.
-        unsafe { bindings::downgrade_write(this.0.sem.get()) };
-        ReadGuard(this.0, NotThreadSafe)
-    }
-}
 
 impl<T> Deref for WriteGuard<'_, T> {
     type Target = T;
@@ -251,13 +210,6 @@ impl RwPass {
         // SAFETY: As above.
         unsafe { bindings::down_write(self.0.sem.get()) };
         ExclGuard(&self.0, NotThreadSafe)
-    }
-
-    /// Exclusive access if there is no pass out. Any context with a task.
-    pub fn try_exclusive(&self) -> Option<ExclGuard<'_>> {
-        // SAFETY: As above.
-        let got = unsafe { bindings::down_write_trylock(self.0.sem.get()) } != 0;
-        got.then(|| ExclGuard(&self.0, NotThreadSafe))
     }
 }
 

@@ -106,11 +106,6 @@ impl SysfsBuf<'_> {
         self.len = end;
         Ok(())
     }
-
-    /// What has been written so far.
-    pub fn as_bytes(&self) -> &[u8] {
-        self.page.get(..self.len).unwrap_or_default()
-    }
 }
 
 impl core::fmt::Write for SysfsBuf<'_> {

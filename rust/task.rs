@@ -33,19 +33,6 @@ pub fn pid() -> i32 {
     current!().pid()
 }
 
-/// The I/O priority of the current task (C: `get_current_ioprio`).
-pub fn ioprio() -> u16 {
-    // SAFETY: Reads the current task's own fields.
-    unsafe { bindings::current_ioprio() }
-}
-
-/// True if the current task is inside `submit_bio`: bios that it submits now are only queued and start
-/// when it returns, so that it must not wait for them.
-pub fn in_submit_bio() -> bool {
-    // SAFETY: Reads a field of the current task.
-    unsafe { bindings::in_submit_bio() }
-}
-
 /// True if locks may be tried for here, and what they guard changed: in a task, not in an interrupt, and with interrupts
 /// on. Says nothing of sleeping.
 pub fn may_try_locks() -> bool {

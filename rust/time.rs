@@ -62,8 +62,6 @@ pub fn real_seconds_u32() -> u32 {
 }
 
 /// Sleeps for at least `ms` milliseconds without counting as load. Process context.
-///
-/// The thread's owner can end the sleep early with [`Thread::wake`](crate::kthread::Thread::wake).
 pub fn sleep_ms(ms: u32) {
     sleep_jiffies(msecs_to_jiffies(ms));
 }

@@ -3,7 +3,7 @@
 //! Work queues of our own, on which the work items of `kernel::workqueue` run.
 //!
 //! Delayed work is not offered here: a queue that is destroyed does not wait for timers that are still
-//! to fire. [`DelayedTask`](crate::delayed::DelayedTask) keeps its queue alive and stops its timer.
+//! to fire. [`DelayedTask`](crate::delayed::DelayedTask) uses a queue of the kernel and stops its timer.
 
 use crate::{
     bindings,
@@ -193,8 +193,8 @@ impl Wq {
 
 impl Drop for Wq {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the queue is alive; no timer of ours can put work on it any more,
-        // as every `DelayedTask` that uses it keeps it alive.
+        // SAFETY: By the type invariant the queue is alive; no timer of ours puts work on it, since every
+        // `DelayedTask` uses a queue of the kernel.
         unsafe { bindings::destroy_workqueue(self.wq.as_ptr()) };
     }
 }
@@ -209,13 +209,4 @@ pub fn system_percpu() -> &'static Queue {
         key: None,
     };
     &SYSTEM
-}
-
-/// Runs `f` once on `queue`; see [`Queue::spawn`].
-///
-/// # Errors
-///
-/// `ENOMEM`; `f` is then dropped.
-pub fn spawn_on<F: FnOnce() + Send + 'static>(queue: &Queue, f: F) -> Result {
-    queue.spawn(f)
 }

@@ -9,7 +9,6 @@
 #include <linux/crc64.h>
 #include <linux/ioprio.h>
 #include <linux/reboot.h>
-#include <linux/sched/clock.h>
 #include <linux/sched/mm.h>
 #include <linux/vmalloc.h>
 #include "bcache_ondisk.h"
@@ -18,7 +17,6 @@
 
 const blk_mode_t BCH_CONST_HELPER_BLK_OPEN_READ = BLK_OPEN_READ;
 const blk_mode_t BCH_CONST_HELPER_BLK_OPEN_WRITE = BLK_OPEN_WRITE;
-const blk_mode_t BCH_CONST_HELPER_BLK_OPEN_EXCL = BLK_OPEN_EXCL;
 
 const gfp_t BCH_CONST_HELPER_GFP_NOIO = GFP_NOIO;
 const gfp_t BCH_CONST_HELPER_GFP_NOWAIT = GFP_NOWAIT;
@@ -32,8 +30,6 @@ const blk_opf_t BCH_CONST_HELPER_REQ_FUA = REQ_FUA;
 const blk_opf_t BCH_CONST_HELPER_REQ_PREFLUSH = REQ_PREFLUSH;
 const blk_opf_t BCH_CONST_HELPER_REQ_RAHEAD = REQ_RAHEAD;
 const blk_opf_t BCH_CONST_HELPER_REQ_BACKGROUND = REQ_BACKGROUND;
-const blk_opf_t BCH_CONST_HELPER_REQ_IDLE = REQ_IDLE;
-const blk_opf_t BCH_CONST_HELPER_REQ_NOWAIT = REQ_NOWAIT;
 const blk_opf_t BCH_CONST_HELPER_REQ_ALLOC_CACHE = REQ_ALLOC_CACHE;
 const blk_opf_t BCH_CONST_HELPER_REQ_POLLED = REQ_POLLED;
 const blk_opf_t BCH_CONST_HELPER_REQ_OP_MASK = REQ_OP_MASK;
@@ -45,7 +41,4 @@ const blk_features_t BCH_CONST_HELPER_BLK_FEAT_FUA = BLK_FEAT_FUA;
 
 const blk_status_t BCH_CONST_HELPER_BLK_STS_OK = BLK_STS_OK;
 const blk_status_t BCH_CONST_HELPER_BLK_STS_NOTSUPP = BLK_STS_NOTSUPP;
-const blk_status_t BCH_CONST_HELPER_BLK_STS_NOSPC = BLK_STS_NOSPC;
-const blk_status_t BCH_CONST_HELPER_BLK_STS_RESOURCE = BLK_STS_RESOURCE;
 const blk_status_t BCH_CONST_HELPER_BLK_STS_IOERR = BLK_STS_IOERR;
-const blk_status_t BCH_CONST_HELPER_BLK_STS_AGAIN = BLK_STS_AGAIN;

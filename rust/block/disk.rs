@@ -241,11 +241,6 @@ impl<T: DiskOps> Disk<T> {
         kobject::create_link(self, name, target)
     }
 
-    /// Removes the link `name` from the disk's directory, if there is one. May sleep.
-    pub fn unlink(&self, name: &CStr) {
-        kobject::remove_link(self, name);
-    }
-
     /// Sends a "change" uevent with these variables. May sleep.
     ///
     /// # Errors

@@ -67,11 +67,5 @@ pub use self::{
     },
 };
 
-/// Bytes of a sector, the block layer's unit.
-pub const SECTOR_BYTES: u32 = 512;
-
-/// Binary logarithm of [`SECTOR_BYTES`].
+/// Binary logarithm of the bytes of a sector, the block layer's unit.
 pub(crate) const SECTOR_SHIFT: u32 = 9;
-
-/// Most sectors that one bio can carry: its size is a 32-bit number of bytes.
-pub const BIO_MAX_SECTORS: u32 = u32::MAX >> SECTOR_SHIFT;

@@ -5,7 +5,7 @@
 //! C header: [`include/linux/blk_types.h`](srctree/include/linux/blk_types.h)
 
 use crate::bindings as bch;
-use core::ops::{BitOr, BitOrAssign};
+use core::ops::BitOr;
 use kernel::{
     bindings,
     error::Error,
@@ -19,7 +19,8 @@ pub enum Op {
     Read,
     /// Data from memory to the device.
     Write,
-    /// Flush of the device's volatile cache, as an operation of its own.
+    /// Flush of the device's volatile cache, as an operation of its own. Flushes from above come as empty writes with
+    /// [`Opf::PREFLUSH`] instead.
     Flush,
     /// Discard of a range; the bio has a size but no data.
     Discard,
@@ -36,10 +37,6 @@ impl Opf {
     pub const READ: Opf = Opf(bindings::req_op_REQ_OP_READ);
     /// The write operation.
     pub const WRITE: Opf = Opf(bindings::req_op_REQ_OP_WRITE);
-    /// The flush operation. Flushes from above come as empty writes with [`Opf::PREFLUSH`] instead.
-    pub const FLUSH: Opf = Opf(bindings::req_op_REQ_OP_FLUSH);
-    /// The discard operation.
-    pub const DISCARD: Opf = Opf(bindings::req_op_REQ_OP_DISCARD);
 
     /// Somebody waits for this I/O.
     pub const SYNC: Opf = Opf(bch::REQ_SYNC);
@@ -55,10 +52,6 @@ impl Opf {
     pub const RAHEAD: Opf = Opf(bch::REQ_RAHEAD);
     /// Background I/O.
     pub const BACKGROUND: Opf = Opf(bch::REQ_BACKGROUND);
-    /// The submitter expects more I/O soon.
-    pub const IDLE: Opf = Opf(bch::REQ_IDLE);
-    /// Fail with [`Status::AGAIN`] instead of waiting.
-    pub const NOWAIT: Opf = Opf(bch::REQ_NOWAIT);
 
     /// From the C value.
     pub(crate) const fn from_raw(v: u32) -> Opf {
@@ -102,12 +95,6 @@ impl Opf {
     pub const fn without(self, flags: Opf) -> Opf {
         Opf(self.0 & !(flags.0 & !bch::REQ_OP_MASK))
     }
-
-    /// Only those flags of `self` that are in `flags`, without any operation.
-    #[must_use]
-    pub const fn only(self, flags: Opf) -> Opf {
-        Opf(self.0 & flags.0 & !bch::REQ_OP_MASK)
-    }
 }
 
 impl BitOr for Opf {
@@ -115,12 +102,6 @@ impl BitOr for Opf {
 
     fn bitor(self, rhs: Opf) -> Opf {
         Opf(self.0 | rhs.0)
-    }
-}
-
-impl BitOrAssign for Opf {
-    fn bitor_assign(&mut self, rhs: Opf) {
-        self.0 |= rhs.0;
     }
 }
 
@@ -135,12 +116,6 @@ impl Status {
     pub const IOERR: Status = Status(bch::BLK_STS_IOERR);
     /// The operation is not supported.
     pub const NOTSUPP: Status = Status(bch::BLK_STS_NOTSUPP);
-    /// Out of memory or of another resource of the machine.
-    pub const RESOURCE: Status = Status(bch::BLK_STS_RESOURCE);
-    /// It would have had to wait, and [`Opf::NOWAIT`] was set.
-    pub const AGAIN: Status = Status(bch::BLK_STS_AGAIN);
-    /// No space on the device.
-    pub const NOSPC: Status = Status(bch::BLK_STS_NOSPC);
 
     /// From the C value.
     pub(crate) const fn from_raw(v: u8) -> Status {

@@ -156,11 +156,6 @@ impl<T: EndIo> OwnedBio<T> {
         unsafe { &mut *self.front_ptr() }
     }
 
-    /// The data that came with the bio.
-    pub fn data(&self) -> &T {
-        &self.front().data
-    }
-
     /// The data that came with the bio, to be changed.
     pub fn data_mut(&mut self) -> &mut T {
         &mut self.front_mut().data
@@ -199,17 +194,6 @@ impl<T: EndIo> OwnedBio<T> {
             ManuallyDrop::drop(&mut front.dev);
             ManuallyDrop::take(&mut front.data)
         }
-    }
-
-    /// First sector on the device.
-    pub fn sector(&self) -> u64 {
-        // SAFETY: By the type invariant the bio is ours.
-        unsafe { (*self.raw()).bi_iter.bi_sector }
-    }
-
-    /// Sectors to transfer.
-    pub fn sectors(&self) -> u32 {
-        self.front().sectors
     }
 
     /// Sets the first sector on the device.

@@ -9,7 +9,6 @@ use super::{
     Bdev,
     Opf,
     Status,
-    SECTOR_BYTES,
     SECTOR_SHIFT, //
 };
 use crate::dma::DmaBuf;
@@ -193,5 +192,3 @@ impl StackBio {
         }
     }
 }
-
-const _: () = assert!(SECTOR_BYTES == 1 << SECTOR_SHIFT);

@@ -101,12 +101,6 @@ impl UserBio {
         self.bytes() == 0
     }
 
-    /// The I/O priority that the submitter gave.
-    pub fn ioprio(&self) -> u16 {
-        // SAFETY: By the type invariant the bio lives, and nobody changes its priority.
-        unsafe { (*self.raw()).bi_ioprio }
-    }
-
     /// Begins the accounting of this I/O in the statistics of our disk; [`UserBio::end`] finishes it.
     pub fn start_acct(&mut self) {
         if self.started.is_none() {

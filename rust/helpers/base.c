@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "base.h"
 
-#include <linux/ioprio.h>
 #include <linux/kthread.h>
 #include <linux/panic.h>
-#include <linux/random.h>
 #include <linux/sched.h>
 #include <linux/sched/clock.h>
 #include <linux/sched/mm.h>
@@ -81,11 +79,6 @@ bool bch_helper_may_try_locks(void)
 	return in_task() && !irqs_disabled();
 }
 
-bool bch_helper_in_submit_bio(void)
-{
-	return current->bio_list;
-}
-
 void bch_helper_resched(void)
 {
 	cond_resched();
@@ -115,11 +108,6 @@ bool bch_helper_down_read_trylock_non_owner(struct rw_semaphore *sem)
 void bch_helper_up_read_non_owner(struct rw_semaphore *sem)
 {
 	up_read_non_owner(sem);
-}
-
-void bch_helper_sema_init(struct semaphore *sem, int n)
-{
-	sema_init(sem, n);
 }
 
 unsigned long bch_helper_spin_lock_irqsave(spinlock_t *lock)
@@ -233,11 +221,6 @@ unsigned long bch_helper_jiffies_now(void)
 	return READ_ONCE(jiffies);
 }
 
-u32 bch_helper_random_below(u32 ceil)
-{
-	return get_random_u32_below(ceil);
-}
-
 struct shrinker *bch_helper_new_shrinker(const char *name)
 {
 	return shrinker_alloc(0, "%s", name);
@@ -268,9 +251,4 @@ void bch_helper_seq_io_set(u32 sequential, u32 average)
 	current->sequential_io = sequential;
 	current->sequential_io_avg = average;
 #endif
-}
-
-u16 bch_helper_current_ioprio(void)
-{
-	return get_current_ioprio();
 }

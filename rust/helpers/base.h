@@ -11,7 +11,6 @@
 #include <linux/mempool.h>
 #include <linux/notifier.h>
 #include <linux/rwsem.h>
-#include <linux/semaphore.h>
 #include <linux/shrinker.h>
 #include <linux/types.h>
 #include <linux/wait.h>
@@ -32,7 +31,6 @@ bool bch_helper_should_stop(void);
 void bch_helper_park_until_stop(void);
 void bch_helper_sleep_idle(long timeout);
 void bch_helper_sleep_or_stop(long timeout);
-bool bch_helper_in_submit_bio(void);
 bool bch_helper_may_try_locks(void);
 void bch_helper_resched(void);
 
@@ -41,7 +39,6 @@ void bch_helper_rwsem_set_novalidate(struct rw_semaphore *sem);
 void bch_helper_down_read_non_owner(struct rw_semaphore *sem);
 bool bch_helper_down_read_trylock_non_owner(struct rw_semaphore *sem);
 void bch_helper_up_read_non_owner(struct rw_semaphore *sem);
-void bch_helper_sema_init(struct semaphore *sem, int n);
 unsigned long bch_helper_spin_lock_irqsave(spinlock_t *lock);
 void bch_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
 
@@ -58,7 +55,7 @@ bool bch_helper_llist_none(const struct llist_head *head);
 unsigned int bch_helper_cpu_slot(void);
 unsigned int bch_helper_cpu_slots(void);
 
-/* Memory, time, random numbers. */
+/* Memory, time. */
 unsigned int bch_helper_noio_save(void);
 void bch_helper_noio_restore(unsigned int flags);
 unsigned int bch_helper_reserves_save(void);
@@ -67,7 +64,6 @@ int bch_helper_mempool_init_kmalloc(struct mempool *pool, int min, size_t size);
 void *bch_helper_mempool_get(struct mempool *pool, gfp_t gfp);
 u64 bch_helper_clock_local(void);
 unsigned long bch_helper_jiffies_now(void);
-u32 bch_helper_random_below(u32 ceil);
 struct shrinker *bch_helper_new_shrinker(const char *name);
 
 void bch_helper_panic_machine(const char *msg);
@@ -75,7 +71,6 @@ void bch_helper_panic_machine(const char *msg);
 /* The current task. */
 bool bch_helper_seq_io_get(u32 *sequential, u32 *average);
 void bch_helper_seq_io_set(u32 sequential, u32 average);
-u16 bch_helper_current_ioprio(void);
 
 /* Module parameters, params.c. */
 u32 bch_helper_param_cutoff_writeback(void);

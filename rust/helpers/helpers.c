@@ -90,11 +90,6 @@ struct bio *bch_helper_bio_clone_to(struct block_device *b, struct bio *src, gfp
 	return bio;
 }
 
-void bch_helper_bio_set_dev(struct bio *bio, struct block_device *b)
-{
-	bio_set_dev(bio, b);
-}
-
 /*
  * bio_inc_remaining() in two steps: setting the flag is no atomic operation and
  * must be done by the owner alone; after that anybody may count.

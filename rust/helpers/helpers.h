@@ -30,7 +30,6 @@ struct kobject *bch_helper_disk_kobj(struct gendisk *d);
 
 struct bio *bch_helper_bio_clone_to(struct block_device *b, struct bio *src, gfp_t gfp,
 				   struct bio_set *set);
-void bch_helper_bio_set_dev(struct bio *bio, struct block_device *b);
 void bch_helper_bio_start_chain(struct bio *bio);
 void bch_helper_bio_inc_chained(struct bio *bio);
 void bch_helper_bio_advance_iter(const struct bio *bio, struct bvec_iter *it, unsigned int bytes);

@@ -8,7 +8,6 @@
 //! ordered (the kernel's `Full`, C11's sequentially consistent).
 
 use core::sync::atomic::{
-    AtomicBool,
     AtomicU64,
     Ordering, //
 };
@@ -87,15 +86,6 @@ pub enum Fault {
     TakesAskingLate,
 }
 
-/// One flag.
-pub trait Flag {
-    /// Reads the flag.
-    fn get(&self) -> bool;
-
-    /// Sets the flag to `v`, gives the value before.
-    fn swap(&self, v: bool) -> bool;
-}
-
 /// One 64-bit word.
 pub trait Word {
     /// Seeded fault; only the model checker overrides it.
@@ -121,16 +111,6 @@ pub trait Event {
 
     /// Sleeps until `cond` is true; looks again after each wake-up. May sleep.
     fn wait_until(&self, cond: impl FnMut() -> bool);
-}
-
-impl Flag for AtomicBool {
-    fn get(&self) -> bool {
-        self.load(Ordering::SeqCst)
-    }
-
-    fn swap(&self, v: bool) -> bool {
-        AtomicBool::swap(self, v, Ordering::SeqCst)
-    }
 }
 
 impl Word for AtomicU64 {
