@@ -25,9 +25,8 @@ pub(crate) fn watch(dev: &Arc<CachedDev>) {
 }
 
 fn watch_loop(dev: &CachedDev) {
-    let idle = &dev.registry.gone;
     let mut offline = 0u32;
-    while !kthread::should_stop() && !dev.flags.io_disable.get() {
+    while !dev.flags.io_disable.get() {
         offline = if dev.bdev.queue_dying() {
             offline.saturating_add(1)
         } else {
@@ -47,6 +46,8 @@ fn watch_loop(dev: &CachedDev) {
             dev.stop();
             return;
         }
-        idle.wait_until_or_stop_timeout(|| dev.flags.io_disable.get(), u64::from(HZ));
+        if kthread::sleep_or_stop(u64::from(HZ)) {
+            return;
+        }
     }
 }
