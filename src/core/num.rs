@@ -6,10 +6,7 @@
 //!
 //! C reference: none; replaces the implicit conversions of `drivers/md/bcache/`.
 
-/// Bytes of one sector.
-pub const SECTOR_BYTES: usize = 512;
-
-/// log2 of [`SECTOR_BYTES`].
+/// log2 of the bytes of one sector.
 pub const SECTOR_SHIFT: u32 = 9;
 
 /// Sectors of one page of the kernels that the format constants are fixed for (4 KiB).

@@ -131,16 +131,6 @@ impl Period {
     /// All windows.
     pub const ALL: [Self; 4] = [Self::Total, Self::FiveMinute, Self::Hour, Self::Day];
 
-    /// Name of its directory.
-    pub const fn dir_name(self) -> &'static str {
-        match self {
-            Self::Total => "stats_total",
-            Self::FiveMinute => "stats_five_minute",
-            Self::Hour => "stats_hour",
-            Self::Day => "stats_day",
-        }
-    }
-
     /// Folds between two rescalings; `None` = never.
     const fn rescale_at(self) -> Option<u32> {
         match self {

@@ -77,12 +77,6 @@ pub fn rounds_due(left: i64, period: i64) -> (u32, i64) {
     (u32_from_u64_sat(rounds), left.saturating_add(ahead))
 }
 
-/// Sectors of inserts between two gcs, for the counter `sectors_to_gc` (C: `set_gc_sectors`, in 32
-/// bits).
-pub fn gc_period(nbuckets: u64, bucket_sectors: u32) -> i64 {
-    i64_from_u64_sat(nbuckets.saturating_mul(u64::from(bucket_sectors)) / 16)
-}
-
 /// Percent of the buckets in use.
 pub fn in_use_percent(nbuckets: u64, available: u64) -> u32 {
     let used = nbuckets.saturating_sub(available);
@@ -174,7 +168,6 @@ mod tests {
         assert_eq!(rounds_due(-28, 9), (4, 8));
         assert_eq!(rounds_due(-3, 0), (3, 0));
         assert_eq!(rounds_due(i64::MIN, 1), (u32::MAX, -1));
-        assert_eq!(gc_period(u64::MAX, 1024), i64::MAX / 8);
         assert_eq!(in_use_percent(1000, 875), 12);
         assert_eq!(in_use_percent(0, 0), 0);
         assert_eq!(in_use_percent(5, 9), 0);

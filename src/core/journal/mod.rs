@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Bookkeeping of the journal: which entries are still needed, where the next one
-//! goes, and which of those on disk are to be replayed.
+//! goes, and whether those on disk can be replayed.
 //!
 //! C: `journal.c`.
 

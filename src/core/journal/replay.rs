@@ -1,50 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which journal entries found on disk are to be replayed. C: `journal_read_bucket`,
+//! Whether the journal entries found on disk can be replayed. C: `journal_read_bucket`,
 //! `bch_journal_read` and `bch_journal_replay` in `journal.c`.
 
 use core::fmt;
 
-/// What the choice of entries looks at.
+/// What the check of the entries looks at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SeqSpan {
     /// Number of the entry.
     pub seq: u64,
     /// The oldest entry that was needed when it was written.
     pub last_seq: u64,
-}
-
-/// What to do with an entry that was read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Admit {
-    /// Entries to drop from the head of the list first: the new one says that they are not needed.
-    pub drop_first: usize,
-    /// Where to insert the entry (after dropping), or `None` to drop it: it is there already or not
-    /// needed.
-    pub at: Option<usize>,
-}
-
-/// Judges an entry against the list of those found so far, which is ascending by number.
-pub fn admit(list: &[SeqSpan], new: SeqSpan) -> Admit {
-    let drop_first = list.iter().take_while(|e| e.seq < new.last_seq).count();
-    let rest = list.get(drop_first..).unwrap_or(&[]);
-    let mut at = rest.len();
-    for e in rest.iter().rev() {
-        if new.seq == e.seq || new.seq < e.last_seq {
-            return Admit {
-                drop_first,
-                at: None,
-            };
-        }
-        if new.seq > e.seq {
-            break;
-        }
-        at = at.saturating_sub(1);
-    }
-    Admit {
-        drop_first,
-        at: Some(at),
-    }
 }
 
 /// Why entries cannot be replayed.
@@ -128,52 +95,13 @@ pub fn check_buckets(firsts: impl IntoIterator<Item = u64>, last_seq: u64) -> Re
     Ok(())
 }
 
-/// The journal bucket to look at in step `i` of `n`: an order that meets the used part of the ring
-/// soon. The first is 0, which the search relies on when the ring has wrapped.
-pub fn probe_order(i: u32, n: u32) -> u32 {
-    i.wrapping_mul(2_654_435_769).checked_rem(n).unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{
-        string::ToString,
-        vec::Vec, //
-    };
+    use std::string::ToString;
 
     fn span(seq: u64, last_seq: u64) -> SeqSpan {
         SeqSpan { seq, last_seq }
-    }
-
-    fn read(list: &mut Vec<SeqSpan>, new: SeqSpan) {
-        let a = admit(list, new);
-        list.drain(..a.drop_first);
-        if let Some(at) = a.at {
-            list.insert(at, new);
-        }
-    }
-
-    #[test]
-    fn entries_in_any_order() {
-        let all = [span(5, 3), span(6, 4), span(7, 4), span(8, 5), span(9, 7)];
-        for rotate in 0..5 {
-            for reverse in [false, true] {
-                let mut order = all;
-                order.rotate_left(rotate);
-                if reverse {
-                    order.reverse();
-                }
-                let mut list = Vec::new();
-                for e in order {
-                    read(&mut list, e);
-                    read(&mut list, e);
-                }
-                let seqs: Vec<_> = list.iter().map(|e| e.seq).collect();
-                assert_eq!(seqs, [7, 8, 9]);
-                assert_eq!(check(&list), Ok(3));
-            }
-        }
     }
 
     #[test]
@@ -197,13 +125,5 @@ mod tests {
         assert_eq!(check_buckets([], 0), Ok(()));
         // A last entry that needs later ones than itself.
         assert!(check(&[span(9, 12)]).is_err());
-    }
-
-    #[test]
-    fn order() {
-        assert_eq!(
-            (probe_order(0, 8), probe_order(1, 8), probe_order(1, 0)),
-            (0, 1, 0)
-        );
     }
 }

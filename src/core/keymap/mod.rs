@@ -129,31 +129,6 @@ impl<C: Chunks> KeyMap<C> {
             next: 0,
         }
     }
-
-    /// Where to split the keys into two nodes: the end of the first key at or behind 3/5 of the words, or
-    /// of the last but one. `None` for less than two keys.
-    ///
-    /// C: `btree_split`.
-    pub fn split_point(&self) -> Option<Pos> {
-        if self.len < 2 {
-            return None;
-        }
-        let limit = self.words.saturating_mul(3) / 5;
-        let mut words = 0usize;
-        let mut keys = self.iter();
-        let mut at = keys.next()?.pos();
-        let mut this = self.first()?;
-        for next in keys {
-            // `this` has a successor, so that something remains for the right node.
-            at = this.pos();
-            if words >= limit {
-                break;
-            }
-            words = words.saturating_add(this.words());
-            this = next;
-        }
-        Some(at)
-    }
 }
 
 /// Keys in ascending order.

@@ -79,17 +79,6 @@ pub enum NodeKind {
     Interior,
 }
 
-impl NodeKind {
-    /// The kind of nodes of a level.
-    pub fn of_level(level: u16) -> Self {
-        if level == 0 {
-            Self::Leaf
-        } else {
-            Self::Interior
-        }
-    }
-}
-
 /// Why a node cannot be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BadNode {

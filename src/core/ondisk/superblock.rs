@@ -584,11 +584,6 @@ impl Superblock {
         matches!(self.version, BDEV | BDEV_WITH_OFFSET | BDEV_WITH_FEATURES)
     }
 
-    /// The numbers of the journal buckets.
-    pub fn journal_buckets(&self) -> &[u64] {
-        self.d.get(..usize::from(self.keys)).unwrap_or_default()
-    }
-
     /// What the magic numbers of all other structures are mixed with.
     pub fn set_magic(&self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.set_uuid.0;

@@ -92,11 +92,6 @@ impl core::fmt::Debug for Uuid {
     }
 }
 
-/// The part of a label before the first NUL.
-pub fn label_text(label: &[u8; LABEL_BYTES]) -> &[u8] {
-    label.split(|&b| b == 0).next().unwrap_or_default()
-}
-
 /// Makes a label of `text`: cut to 32 bytes, the rest zeroed.
 pub fn label_from(text: &[u8]) -> [u8; LABEL_BYTES] {
     let mut label = [0; LABEL_BYTES];
@@ -148,16 +143,6 @@ impl UuidEntry {
         sectors: U64::ZERO,
         pad: [0; 56],
     };
-
-    /// Whether the slot was never used.
-    pub fn is_free(&self) -> bool {
-        self.uuid.is_nil()
-    }
-
-    /// Whether the slot belonged to a device that was detached.
-    pub fn is_invalidated(&self) -> bool {
-        self.uuid == Uuid::INVALID
-    }
 
     /// Whether it is a volume without backing device.
     pub fn flash_only(&self) -> bool {

@@ -96,7 +96,7 @@ type Entry<'a> = (Jset<'a>, usize, usize);
 fn journal<'a>(image: &'a [u8], sb: &Superblock, geo: &Geometry) -> Vec<Entry<'a>> {
     let bucket_bytes = geo.bucket_sectors() as usize * 512;
     let mut list = Vec::new();
-    for (i, b) in sb.journal_buckets().iter().enumerate() {
+    for (i, b) in sb.d[..usize::from(sb.keys)].iter().enumerate() {
         let bucket = &image[*b as usize * bucket_bytes..][..bucket_bytes];
         let mut at = 0;
         while at < bucket_bytes {
@@ -116,7 +116,7 @@ fn journal<'a>(image: &'a [u8], sb: &Superblock, geo: &Geometry) -> Vec<Entry<'a
 }
 
 fn tell_superblock(out: &mut String, sb: &Superblock) {
-    let d = sb.journal_buckets();
+    let d = &sb.d[..usize::from(sb.keys)];
     writeln!(
         out,
         "SB ver {} csum ok True flags {:x} seq {} nb {} block {} bucket {} first {} njournal {} d ({}, {}, {}) last_mount {}",
@@ -195,7 +195,7 @@ fn tell_uuids(out: &mut String, image: &[u8], geo: &Geometry, at: &Key) {
     let start = at.ptr().unwrap().sector() as usize * 512;
     let table = uuid::entries(&image[start..][..geo.meta_bucket_bytes()]);
     assert_eq!(table.len(), geo.nr_uuids() as usize);
-    for (i, e) in table.iter().enumerate().filter(|(_, e)| !e.is_free()) {
+    for (i, e) in table.iter().enumerate().filter(|(_, e)| !e.uuid.is_nil()) {
         let end = e.label.iter().rposition(|b| *b != 0).map_or(0, |n| n + 1);
         writeln!(
             out,
@@ -328,7 +328,10 @@ fn tell(image: &[u8]) -> String {
     let node = &image[ptr.sector() as usize * 512..][..root.size() as usize * 512];
     let mut map = KeyMap::new(VecChunks::default());
     let mut keys = 0;
-    let kind = NodeKind::of_level(newest.btree_level);
+    let kind = match newest.btree_level {
+        0 => NodeKind::Leaf,
+        _ => NodeKind::Interior,
+    };
     let info = parse_node(crc64_be, node, &geo, ptr, sb.set_magic(), kind, |k| {
         keys += 1;
         map.insert(k, geo.bucket_sectors(), |_| ()).unwrap();
@@ -385,7 +388,7 @@ fn backing_device() {
         sb.set_uuid.to_string(),
         "11111111-2222-3333-4444-555555555555"
     );
-    assert_eq!(uuid::label_text(&sb.label), b"mylabel");
+    assert_eq!(sb.label, uuid::label_from(b"mylabel"));
     let mut copy = *page(&bytes);
     sb.encode_into(crc64_be, &mut copy);
     assert_eq!(&copy, page(&bytes));

@@ -249,12 +249,6 @@ fn check_seek(map: &Map) {
     }
     assert_eq!(map.first(), all.first());
     assert_eq!(map.last(), all.last());
-    let split = map.split_point();
-    assert_eq!(split.is_some(), all.len() >= 2);
-    if let Some(p) = split {
-        assert!(all.iter().any(|k| k.pos() == p));
-        assert!(map.seek(p).next().is_some());
-    }
 }
 
 fn run(ops: &[Op]) {
@@ -361,9 +355,7 @@ fn appending_fills_chunks() {
     map.erase(0, 0, 4200 * 8 - 8, |_| ()).unwrap();
     assert_eq!((map.len(), map.chunks().list.len()), (1, 1));
     map.clear();
-    assert!(
-        map.is_empty() && map.words() == 0 && map.first().is_none() && map.split_point().is_none()
-    );
+    assert!(map.is_empty() && map.words() == 0 && map.first().is_none());
 }
 
 #[test]
