@@ -62,7 +62,7 @@ faults:
 sim:
 	scripts/sim --docs
 
-# Instructions per request beside those of the C driver, in three boots, 5 minutes each; table and picture go to docs/.
+# Instructions per request beside those of the C driver, in three boots: 5 to 15 minutes. Table and picture go to docs/.
 # PROFILE=ROW: where a row's instructions are, from one boot. Files go to bench/.
 bench:
 	scripts/bench $(if $(PROFILE),--profile $(PROFILE),--seeds 1$(comma)2$(comma)3 --docs)

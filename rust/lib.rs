@@ -2,8 +2,14 @@
 
 //! `bcache_kernel`: safe abstractions over kernel facilities that the `kernel` crate does not have.
 //!
-//! All `unsafe` code of the driver is in this crate. It knows nothing of bcache itself: what is here
-//! would fit any block driver that stacks on other devices. `bindings` never leaves the crate.
+//! All `unsafe` code of the driver is in this crate, and `bindings` never leaves it. Most of what is here would fit any
+//! block driver that stacks on other devices. These parts are about bcache:
+//!
+//! * [`params`]: the parameters of the module;
+//! * `ondisk_check`: the formats of the core crate are those of C's header;
+//! * [`ratework`]: the work that updates the rate of writeback, over a protocol of the core crate;
+//! * [`task::SeqIo`]: the two fields of `task_struct` that the kernel has for bcache;
+//! * [`block::SbPage`]: knows where on a device its superblock is.
 
 pub mod atomic;
 pub mod batch;

@@ -17,12 +17,17 @@
 //!
 //! | what | where |
 //! |---|---|
-//! | registration, attach, end of objects | `register`, `attach_op`, `registry`, `teardown`, `ending`, `waiting` |
-//! | sysfs | `sysfs` (one file per directory) |
+//! | a backing device, a set, and the lists of both | `cached_dev`, `cache_set`, `registry` |
+//! | registration | `register`, `superblock` |
+//! | attach, and what is attached | `attach_op`, `attach`, `devices`, `uuids`, `stacking` |
+//! | end of objects | `registry`, `teardown`, `ending`, `waiting`, `status` (a backing device that went away) |
+//! | sysfs, debugfs | `sysfs` (one file per directory, two for a device), `stats`, `debug` |
 //! | a request of the user | `request` |
 //! | dirty data and its controller | `writeback` |
-//! | btree, gc | `btree`, `moving_gc` |
-//! | buckets, allocator, journal, recovery | `buckets`, `alloc`, `journal`, `recovery` |
+//! | btree, gc | `btree`, `moving_gc`, `moved` |
+//! | buckets, allocator | `buckets`, `alloc`, `open_buckets`, `prio` |
+//! | journal, recovery, I/O of metadata | `journal`, `recovery`, `meta_io` |
+//! | module parameters, atomics, what is printed | `params`, `flag`, `show` |
 //! | pure logic and on-disk formats | crate `bcache_core` (`src/core`) |
 //! | what the `kernel` crate lacks | crate `bcache_kernel` (`rust/`) |
 //!

@@ -70,7 +70,7 @@ pub(crate) struct SetFlags {
     pub(crate) finishing: Flag,
 }
 
-/// Tunables and counters of a set, with the defaults of `bcache-sysfs`. Relaxed, any context.
+/// Tunables of a set. Any context.
 pub(crate) struct SetTunables {
     pub(crate) errors_panic: Flag,
     pub(crate) io_error_limit: Num,

@@ -55,12 +55,15 @@ fn refuse<T>(errno: Error, text: &'static str) -> Result<T, Refused> {
     Err(Refused(errno, Words::Text(text)))
 }
 
-/// Registers the device whose path was written. `quiet`: a device that is registered already is no error.
-/// May sleep long (recovery of a set).
+/// Registers the device whose path was written. `quiet`: a device that is registered already, or that somebody else has
+/// claimed, is no error. May sleep long (recovery of a set).
 ///
 /// # Errors
 ///
-/// As `bcache-sysfs` lists them for `register`.
+/// `EINVAL` if no device can be opened at the path, if it cannot be read, or if this driver cannot use what it has for
+/// a superblock; `EBUSY` if it is registered already or claimed by somebody else, or if the machine or the module goes
+/// down; `ENODEV` if a set of the same UUID is registered, or if the set could not be started; `EPERM` if the cache has
+/// too few buckets; `ENOMEM`; else what claiming or starting the device gives.
 pub(crate) fn register(registry: &Arc<Registry>, text: &[u8], quiet: bool) -> Result {
     let path = text.split(|&b| b == 0).next().unwrap_or_default();
     let path = path.trim_ascii();

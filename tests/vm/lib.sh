@@ -303,7 +303,7 @@ state() {
 	cat "$(sysdir "$1")/state"
 }
 
-# sectors_of HUMAN: 1.5M -> bytes, for comparing
+# bytes_of HUMAN: 1.5M -> bytes, for comparing
 bytes_of() {
 	awk -v v="$1" 'BEGIN { n = v + 0; u = substr(v, length(v)); m["k"]=1024; m["M"]=1024^2; m["G"]=1024^3; m["T"]=1024^4; printf "%d\n", n * (u in m ? m[u] : 1) }'
 }

@@ -165,7 +165,8 @@ pub enum BadSuperblock {
     TooFewJournalBuckets,
     /// More buckets than can be numbered.
     TooManyBuckets,
-    /// Fewer than 128 buckets, or than [`MIN_USABLE_BUCKETS`] behind superblock and journal.
+    /// Fewer than 128 buckets; or fewer than [`MIN_USABLE_BUCKETS`] besides the superblock, two sets of priorities and
+    /// the journal, which is the one to be made if the cache is not formatted yet (no SYNC).
     NotEnoughBuckets,
     /// The block size is no power of two.
     BlockSize,
