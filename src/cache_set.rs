@@ -44,7 +44,6 @@ use bcache_core::{
 };
 use bcache_kernel::{
     block::{Bdev, SbPage},
-    wait::WaitQueue,
     workqueue::Wq, //
 };
 use kernel::{
@@ -156,9 +155,6 @@ pub(crate) struct CacheSet {
     pub(crate) wq: Wq,
     /// Runs hits that have to wait for a request: those may need all of `wq`.
     pub(crate) hit_wq: Wq,
-    /// Woken whenever `io_disable` or `stopping` is set; set-wide waits also wait here or are woken by `wake_all_waiters`.
-    #[pin]
-    pub(crate) wait: WaitQueue,
 }
 
 impl SetFlags {
@@ -262,7 +258,6 @@ impl CacheSet {
                 writes: WriteBatches::new()?,
                 wq: Wq::new(c"bcache", true, false, 0)?,
                 hit_wq: Wq::new(c"bcache_hit", true, false, 0)?,
-                wait <- WaitQueue::new(),
             }? Error),
             GFP_KERNEL,
         )
@@ -281,7 +276,6 @@ impl CacheSet {
     /// Wakes whoever waits for something of this set; its condition will see `stopping` or `io_disable`. Any
     /// context.
     pub(crate) fn wake_all(&self) {
-        self.wait.wake_all();
         self.alloc_wake_all();
         self.journal.wake_all();
         self.wake_gc();
