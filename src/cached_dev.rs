@@ -139,7 +139,11 @@ pub(crate) struct CachedDev {
     pub(crate) minor: MinorId,
     pub(crate) flags: DevFlags,
     pub(crate) tun: DevTunables,
-    /// How many times the disk is open. Who counts looks at `closing` afterwards; who sets that looks at the count afterwards.
+    /// How many times the disk is open.
+    ///
+    /// This and `closing` are a store-buffering pair: an open increments the count and then reads `closing`; a stop
+    /// sets `closing`, and then the registry reads the count. Both changes are fully ordered, so that at least one side
+    /// sees what the other did: the open fails, or the device is not freed before the matching release.
     pub(crate) openers: Count,
     pub(crate) io_errors: Num,
     /// The set this device is attached to; `None` = passthrough.
@@ -349,9 +353,12 @@ impl CachedDev {
         self.tun.stop_when_cache_set_failed.get() == 1
     }
 
-    /// Counts a superblock that the device did not take, as C does. Once for what is tried again and again by others.
+    /// Counts a write of the superblock that has failed with `error` as an error of the backing device, as C does.
+    ///
+    /// Each try of a detach and each store to a file counts. The first dirty data, and state CLEAN, are tried again by
+    /// every later write and every later pass of the writeback thread: of those tries the callers count only the first.
     pub(crate) fn count_superblock_error(&self, error: Error) {
-        // Else it was let go, which is no fault of the device.
+        // Any other error is no fault of the device: it is being given up, or its state does not allow the change.
         if error == EIO {
             self.count_backing_error();
         }

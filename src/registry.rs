@@ -282,8 +282,10 @@ impl Registry {
         }
     }
 
-    /// The reboot notifier (C: `bcache_reboot`): stops everything, waits at most ten seconds. Also for the register lock, which
-    /// is the work's to take: who has it may wait for a disk that answers no more.
+    /// The reboot notifier (C: `bcache_reboot`): it lets the work of the registry stop everything, and waits for that,
+    /// but not longer than ten seconds. Stopping takes the register lock, whose holder may be waiting for a disk that
+    /// does not answer any more. That is why the work takes the lock, and not this function: the ten seconds then limit
+    /// the wait for the lock, too.
     pub(crate) fn reboot(self: &Arc<Self>) {
         if self.rebooting.set() {
             return;
