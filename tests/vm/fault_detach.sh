@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0
 # vm: --disk cache=64M --disk back=128M --disk held=16M --timeout 400
 # case: failing_keys | H19 | detach while the backing device takes no write, `io_error_limit` out of reach
-# case: failed_disk | users a7 | detach and unregister while the backing device takes no write, for good
+# case: failed_disk | - | detach and unregister while the backing device takes no write, for good
 # case: superblock | - | detach of a clean device whose disk takes no superblock; then with a stop, and with few errors to the limit
 # case: stopped_first | - | detach while the backing device takes no write, stop, and then the disk is given up
 # case: between_stores | - | detach right behind 200 stores, while the thread waits for `writeback_delay`, an hour; 20 times
 # case: behind_attach | - | a detach that could end while another device is being attached, which takes more than a minute
 # case: two_reasons | - | detach and stop while the backing device takes no write for more than a minute, and then while the disk is open for another one
-# case: endless_io | users a8 | detach under I/O that does not end
+# case: endless_io | - | detach under I/O that does not end
 # A detach that cannot end yet does not turn in circles, says why, and ends as soon as it can. One that can never end does not
 # hold the set, nor lose what is dirty.
 . "$(dirname "$0")/lib_fault.sh"

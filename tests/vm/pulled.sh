@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # vm: --disk back=128M --timeout 180
-# case: pulled | users | the cache is pulled while dirty and in use, put in again, and pulled again
+# case: pulled | - | the cache is pulled while dirty and in use, put in again, and pulled again
 # The cache is pulled while it holds dirty data and is in use, put in again, pulled during writeback, and once more while its
 # device is being detached. Each time set and device come to an end, nothing stale is read meanwhile, and with the cache
 # back all that was acknowledged is there.
