@@ -39,11 +39,21 @@ gone() {
 both_gone() {
 	gone && [ ! -e "$dir" ]
 }
-# checker SECONDS: reads and writes stamped blocks for so long, and checks them once more after $settled is there
+# writes: how many the device has had
+writes() {
+	awk '{ print $5 }' "/sys/block/$(basename "$(bcache_of "$back")")/stat"
+}
+has_more_writes_than() {
+	[ "$(writes)" -gt "$1" ]
+}
+# checker SECONDS: reads and writes stamped blocks for so long, and checks them once more after $settled is there. It has begun.
 checker() {
+	local before
+	before=$(writes)
 	rm -f $settled $failing
 	python3 "$(dirname "$0")/lib_stress.py" --cache-fails $failing "$back" 0 4096 "$1" $settled >/tmp/checked 2>&1 &
 	checker=$!
+	ok "somebody writes" within 30 has_more_writes_than $((before + 20))
 }
 checked() {
 	touch $settled
