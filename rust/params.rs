@@ -5,13 +5,14 @@
 
 use crate::bindings;
 
-/// `bch_cutoff_writeback`: use of the cache in percent from which no more dirty data is added. 0: not set.
+/// `bch_cutoff_writeback`: use of the cache in percent from which no more dirty data is added. Before
+/// [`set_cutoffs`] what the user has asked for, 0: nothing.
 pub fn cutoff_writeback() -> u32 {
     // SAFETY: Reads a variable that changes only by `set_cutoffs`.
     unsafe { bindings::param_cutoff_writeback() }
 }
 
-/// `bch_cutoff_writeback_sync`: as [`cutoff_writeback`], for synchronous writes. 0: not set.
+/// `bch_cutoff_writeback_sync`: as [`cutoff_writeback`], for synchronous writes.
 pub fn cutoff_writeback_sync() -> u32 {
     // SAFETY: As above.
     unsafe { bindings::param_cutoff_writeback_sync() }

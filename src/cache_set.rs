@@ -44,6 +44,7 @@ use bcache_core::{
 };
 use bcache_kernel::{
     block::{Bdev, SbPage},
+    params,
     workqueue::Wq, //
 };
 use kernel::{
@@ -184,8 +185,8 @@ impl SetTunables {
             copy_gc_enabled: Flag::new(false),
             idle_max_writeback_rate: Flag::new(true),
             gc_after_writeback: Num::new(0),
-            cutoff_writeback: Num::new(crate::params::cutoff_writeback()),
-            cutoff_writeback_sync: Num::new(crate::params::cutoff_writeback_sync()),
+            cutoff_writeback: Num::new(params::cutoff_writeback()),
+            cutoff_writeback_sync: Num::new(params::cutoff_writeback_sync()),
         }
     }
 }

@@ -5,49 +5,42 @@
 use bcache_kernel::params;
 use kernel::prelude::*;
 
+/// Percent of the cache in use above which asynchronous writes go through.
 const DEFAULT_CUTOFF: u32 = 40;
-const DEFAULT_CUTOFF_SYNC: u32 = 70;
 const MAX_CUTOFF: u32 = 70;
+/// The same for synchronous writes, which always go through where the others do.
+const DEFAULT_CUTOFF_SYNC: u32 = 70;
 const MAX_CUTOFF_SYNC: u32 = 90;
 
-/// Percent of the cache in use above which asynchronous writes go through.
-pub(crate) fn cutoff_writeback() -> u32 {
-    match params::cutoff_writeback() {
-        0 => DEFAULT_CUTOFF,
-        v => v.min(MAX_CUTOFF).min(cutoff_writeback_sync()),
-    }
-}
-
-/// Percent of the cache in use above which synchronous writes go through too.
-pub(crate) fn cutoff_writeback_sync() -> u32 {
-    match params::cutoff_writeback_sync() {
-        0 => DEFAULT_CUTOFF_SYNC,
-        v => v.min(MAX_CUTOFF_SYNC),
-    }
-}
-
-/// Says in the log what is changed of what the user asked for.
+/// Puts the values in force into the parameters, and says in the log what is changed of what the user asked for. Once, while the
+/// module is being initialised.
 pub(crate) fn check() {
-    let (asked, asked_sync) = (params::cutoff_writeback(), params::cutoff_writeback_sync());
-    if asked_sync > MAX_CUTOFF_SYNC {
-        pr_warn!(
-            "set bch_cutoff_writeback_sync ({}) to max value {}\n",
-            asked_sync,
-            MAX_CUTOFF_SYNC
-        );
+    let sync = limited(
+        "bch_cutoff_writeback_sync",
+        params::cutoff_writeback_sync(),
+        DEFAULT_CUTOFF_SYNC,
+        MAX_CUTOFF_SYNC,
+    );
+    let asked = limited(
+        "bch_cutoff_writeback",
+        params::cutoff_writeback(),
+        DEFAULT_CUTOFF,
+        MAX_CUTOFF,
+    );
+    if asked > sync {
+        pr_warn!("set bch_cutoff_writeback ({}) to {}\n", asked, sync);
     }
-    if asked > MAX_CUTOFF {
-        pr_warn!(
-            "set bch_cutoff_writeback ({}) to max value {}\n",
-            asked,
-            MAX_CUTOFF
-        );
-    }
-    if asked.min(MAX_CUTOFF) > cutoff_writeback_sync() {
-        pr_warn!(
-            "set bch_cutoff_writeback ({}) to {}\n",
-            asked,
-            cutoff_writeback_sync()
-        );
+    params::set_cutoffs(asked.min(sync), sync);
+}
+
+/// What a parameter is to be; 0 stands for the default.
+fn limited(name: &str, asked: u32, default: u32, most: u32) -> u32 {
+    match asked {
+        0 => default,
+        v if v > most => {
+            pr_warn!("set {} ({}) to max value {}\n", name, v, most);
+            most
+        }
+        v => v,
     }
 }

@@ -10,7 +10,10 @@ use super::{
 };
 use crate::cached_dev::CachedDev;
 use bcache_core::text;
-use bcache_kernel::sysfs::Attr;
+use bcache_kernel::{
+    params,
+    sysfs::Attr, //
+};
 use kernel::prelude::*;
 
 /// Largest rate that can be stored, in sectors per second.
@@ -200,7 +203,7 @@ fn set_running(dev: &CachedDev, text: &[u8]) -> Result {
 /// Stores the percentage; the rate follows, and the rate work of an attached device is armed, unless the attachment comes
 /// to its end: that of a device that detaches has stopped for good.
 fn set_percent(dev: &CachedDev, text: &[u8]) -> Result {
-    let cutoff = crate::params::cutoff_writeback();
+    let cutoff = params::cutoff_writeback();
     dev.tun
         .writeback_percent
         .put(fmt::clamped(text, 0, cutoff)?);

@@ -37,5 +37,16 @@ fails "the module stays while it is open" unload
 fails "nothing can be read from it" head -c 1 <&7
 exec 7<&-
 ok "rmmod" unload
+
+# cutoffs PARAMETER...: what is in force of these
+cutoffs() {
+	modprobe bcache "$@" && cat /sys/module/bcache/parameters/bch_cutoff_writeback{,_sync} | paste -sd ' '
+	unload
+}
+is "cutoffs by default" "$(cutoffs)" "40 70"
+is "cutoffs of the user" "$(cutoffs bch_cutoff_writeback=50 bch_cutoff_writeback_sync=60)" "50 60"
+is "cutoffs above their limits" "$(cutoffs bch_cutoff_writeback=80 bch_cutoff_writeback_sync=95)" "70 90"
+ok "the log says so" dmesg_says "set bch_cutoff_writeback (80) to max value 70"
+is "the one is never above the other" "$(cutoffs bch_cutoff_writeback_sync=30)" "30 30"
 ok "insmod" modprobe bcache
 done_testing
