@@ -27,8 +27,8 @@ nth() {
 }
 
 # sweep NAME LIMIT TEXT FILE [TASK]: fails one allocation after the other of a store, every $each-th of the first $all and then each
-# twentieth part further on; calls after_ok, after_error
-each=1
+# twentieth part further on; calls after_ok, after_error. There are more than $least of them.
+each=1 least=32
 sweep() {
 	local name=$1 limit=$2 n=1 failed=0 lived=0 result reached
 	shift 2
@@ -46,7 +46,7 @@ sweep() {
 	done
 	swept="$name: allocations 1 to $n: the store failed $failed times, went on $lived times"
 	note "$swept"
-	ok "$name with failing allocations" test "$((failed + lived))" -gt $((20 / each + 4)) -a "$reached" = no
+	ok "$name with failing allocations" test "$((failed + lived))" -gt $((least / each + 2)) -a "$reached" = no
 }
 
 # A pair that stays, so that the caches of bios of each size are there: the kernel complains when one cannot be made.
@@ -112,7 +112,7 @@ after_error() {
 }
 all=4000 each=${2:-1}
 sweep "attach" 4000 "$uuid" "$dir/attach"
-saw=$swept
+saw=$swept least=8
 sweep "attach, where threads are made" 4000 "$uuid" "$dir/attach" 2
 echo "# saw: attach_allocations: $saw; ${swept/attach, where threads are made/kthreadd}"
 ok "attach when there is memory" put "$uuid" "$dir/attach"
@@ -132,7 +132,7 @@ after_ok() {
 after_error() {
 	within 20 test ! -e "$dir"
 }
-all=100 each=1
+all=100 each=1 least=32
 ok "the device is stopped" stopped "$dir"
 sweep "registration of a device whose set is there" 4000 "$back" $SYSFS/register
 ok "registered when there is memory" register "$back"
