@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# vm: --disk cache=128M --disk back=512M --timeout 300
+# vm: --disk cache=128M --disk back=512M --timeout 420
 # case: eight | B3, B21, B32 | eight devices of a set, dirty and under load, end at once
 # Eight devices on one set, all with dirty data and under load, end at once: by the stop of their set, by its end
 # (unregister), each by a detach or a stop of its own, and by a set that fails. Each time all is gone in bounded time, and the
