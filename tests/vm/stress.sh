@@ -28,7 +28,7 @@ actor() {
 		while [ -e $go ]; do
 			back=${backs[RANDOM % 2]}
 			dir=$(sysdir "$back")
-			"do_$1" 2>/dev/null && n=$((n + 1))
+			"do_$1" 2>/dev/null && n=$((n + 1)) && : >"/tmp/once.$1"
 			printf -v pause '%d.%03d' $((RANDOM % $2 / 1000)) $((RANDOM % $2 % 1000))
 			sleep "$pause"
 		done
@@ -115,10 +115,19 @@ actor gc 500
 actor read 300
 actor knobs 300
 actor fio 200
+actors=(register attach detach stop end_set percent gc read knobs fio)
+# Whether fio has started before its disk is gone is chance; the checkers read and write all the time.
+all_did() {
+	local what
+	for what in "${actors[@]}"; do
+		[ -e "/tmp/once.$what" ] || [ "$what" = fio ] || return
+	done
+}
 sleep "$seconds"
+# A busy host gets less far in that time.
+within 60 all_did
 rm $go
 # Each actor says what it did when it wakes from its last pause.
-actors=(register attach detach stop end_set percent gc read knobs fio)
 all_said() {
 	local what
 	for what in "${actors[@]}"; do
@@ -127,7 +136,6 @@ all_said() {
 }
 within 30 all_said
 for what in "${actors[@]}"; do
-	# Whether fio has started before its disk is gone is chance; the checkers read and write all the time.
 	[ "$what" != fio ] || { note "fio went through $(cat /tmp/did.fio)" && continue; }
 	at_least "$what went through" "$(cat "/tmp/did.$what" 2>/dev/null || echo 0)" 1
 done
