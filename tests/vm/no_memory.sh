@@ -46,7 +46,7 @@ sweep() {
 	done
 	swept="$name: allocations 1 to $n: the store failed $failed times, went on $lived times"
 	note "$swept"
-	ok "$name with failing allocations" test "$((failed + lived))" -gt $((least / each + 2)) -a "$reached" = no
+	ok "$name with failing allocations" test $(((failed + lived) * each)) -gt $least -a "$reached" = no
 }
 
 # A pair that stays, so that the caches of bios of each size are there: the kernel complains when one cannot be made.
