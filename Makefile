@@ -4,8 +4,8 @@
 #   sudo make install
 # For developers: everything else happens in the lab (scripts/lab), which makes itself on first use.
 #   make demo     the module at work in a guest, with a picture
-#   make test     the whole suite, and a slice of the next
-#   make debug-lane   the suite on a kernel with KASAN, lockdep, kmemleak, KUnit, ...: built on first use
+#   make test     the suite but for five long tests, and a slice of the next
+#   make debug-lane   the whole suite on a kernel with KASAN, lockdep, kmemleak, KUnit, ...: built on first use
 #   make soak     the long runs on that kernel: hundreds of detaches and set failures, ten minutes of everything at once;
 #                 and controller-guest
 #   make faults   the faults of the C driver, provoked with both drivers; makes the table in README.md

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # vm: --mem 2G --disk cache2=128M --disk back2=96M --timeout 400
+# long
 # Power cuts as in crash.sh, of disks with a volatile cache: of what no flush has followed, any part may be there, or nothing.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib_crash.sh"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # vm: --disk cache=128M --disk back=256M --disk back2=256M --timeout 300
+# long
 # Attach, detach, stop, unregister, again and again, under fio. Every cycle has to end in bounded time.
 . "$(dirname "$0")/lib.sh"
 quiet_udev

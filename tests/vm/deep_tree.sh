@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # vm: --disk cache=256M --disk back=184M --timeout 400
+# long
 # Buckets of one page: the smallest nodes, so that the tree gets three levels; many priority buckets; a journal of many
 # small buckets that wraps. Everything is read back, across a restart and after writeback.
 . "$(dirname "$0")/lib.sh"

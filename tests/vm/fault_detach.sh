@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # vm: --disk cache=64M --disk back=128M --disk held=16M --timeout 400
+# idle
 # case: failing_keys | H19 | detach while the backing device takes no write, `io_error_limit` out of reach
 # case: failed_disk | - | detach and unregister while the backing device takes no write, for good
 # case: superblock | - | detach of a clean device whose disk takes no superblock; then with a stop, and with few errors to the limit

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # host: --timeout 400
+# long
 # The guest is killed in the middle of writes, then the other driver opens what is left: everything that had been synced is
 # there, dirty in the cache and after it is written back.
 . "$(dirname "$0")/lib_host.sh"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # vm: --mem 384M --disk cache=256M --disk back=600M --timeout 400
+# long
 # A file system on a writeback device, in a machine whose memory is locked up but for 32 MB: what frees memory has to
 # go through this very driver. Everything is written in bounded time, and read back.
 . "$(dirname "$0")/lib.sh"
