@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# vm: --disk cache=64M --disk back=128M --disk stays_cache=64M --disk stays_back=16M --timeout 600
+# vm: --disk cache=64M --disk back=128M --disk stays_cache=64M --disk stays_back=16M --timeout 900
 # debug
 # case: attach_allocations | B20, B54, H12 | each allocation of an attach fails in turn
 # Allocations fail: each one of attach and of the registrations in turn, which must leave nothing behind; and a third of
