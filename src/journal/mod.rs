@@ -23,6 +23,7 @@
 //! | insert, after it | a journal pin | structure mutex, leaf locks, a btree bucket (for a split) |
 //! | split, change of the root | structure mutex | disk, journal *meta* entry |
 //! | write of a leaf | `Leaf::io` | disk |
+//! | change of the table of devices ([`CacheSet::uuid_write`]) | register lock, the buffer of the table | a btree bucket, disk, journal *meta* entry |
 //! | allocator thread | - | gc; [`CacheSet::prio_write`]: disk, journal *meta* entry |
 //! | gc | structure mutex or one leaf's locks | disk, journal *meta* entry; never for a bucket |
 //! | journal thread | - | disk; room in the journal: writes of leaves (`btree_flush_oldest`), inserts that hold pins |
