@@ -5,8 +5,8 @@
 # case: attach_allocations | B20, B54, H12 | each allocation of an attach fails in turn
 # Allocations fail: each one of attach and of the registrations in turn, which must leave nothing behind; and a third of
 # those that do not wait, system-wide, while fio writes and verifies and the cache is collected and written back.
-# In turn are those of the task that stores to the file; and for an attach those of kthreadd, which makes the threads that are
-# asked for.
+# In turn are those of the task that stores to the file; and for an attach those of kthreadd for the threads that it is asked for,
+# but for their stacks: there the kernel complains.
 # With the name of the case: only the attach; with a number N behind it: only every N-th allocation of it.
 . "$(dirname "$0")/lib.sh"
 quiet_udev
@@ -112,8 +112,16 @@ after_error() {
 }
 all=4000 each=${2:-1}
 sweep "attach" 4000 "$uuid" "$dir/attach"
-saw=$swept least=8
+saw=$swept each=1 least=4
+# Of a task that is made, what is no part of its stack.
+for c in task_struct sighand_cache signal_cache cred pid kmalloc-128 kmalloc-192 kmalloc-256 kmalloc-512; do
+	put 1 /sys/kernel/slab/$c/failslab
+done
+put Y $fail/cache-filter
+put 20 /sys/kernel/debug/fail_page_alloc/min-order
 sweep "attach, where threads are made" 4000 "$uuid" "$dir/attach" 2
+put 0 /sys/kernel/debug/fail_page_alloc/min-order
+put N $fail/cache-filter
 echo "# saw: attach_allocations: $saw; ${swept/attach, where threads are made/kthreadd}"
 ok "attach when there is memory" put "$uuid" "$dir/attach"
 if [ $# -gt 0 ]; then
