@@ -24,11 +24,7 @@ use crate::{
     journal::Replay, //
 };
 use bcache_core::ondisk::superblock::Superblock;
-use bcache_kernel::{
-    block::Opf,
-    dma::DmaBuf,
-    time, //
-};
+use bcache_kernel::time;
 use kernel::{
     prelude::*,
     sync::Arc, //
@@ -188,15 +184,10 @@ fn lay_out_journal(c: &CacheSet) -> Result<u32, Failed> {
     Ok(n)
 }
 
-/// Entries of an earlier life of the set have higher numbers than ours will: none may be found
-/// again.
+/// Entries of an earlier life of the set, with the same UUID, are none of ours, whose numbers begin at 1 again: none may be
+/// found, not even behind our newest one. The first entry makes this durable.
 fn erase_journal(c: &CacheSet, buckets: u32) -> Result {
-    let zero = DmaBuf::new(c.geo.block_bytes())?;
-    let size = u64::from(c.geo.bucket_sectors());
-    let mut sector = c.geo.bucket_start(c.geo.first_bucket());
-    for _ in 0..buckets {
-        c.meta_write(sector, &zero, 0..zero.len(), Opf::SYNC)?;
-        sector = sector.saturating_add(size);
-    }
-    Ok(())
+    let size = u64::from(c.geo.bucket_sectors()).saturating_mul(u64::from(buckets));
+    c.bdev
+        .zero_out(c.geo.bucket_start(c.geo.first_bucket()), size)
 }

@@ -25,7 +25,10 @@ use core::{
 };
 use kernel::{
     bindings,
-    error::from_err_ptr,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
     prelude::*,
     sync::Arc, //
 };
@@ -227,6 +230,30 @@ impl Bdev {
     pub fn max_discard_sectors(&self) -> u32 {
         // SAFETY: By the type invariant the device lives.
         unsafe { bch::bdev_max_discard_sectors(self.raw()) }
+    }
+
+    /// Makes `sectors` sectors from `sector` on read as zeros, by a command of the device if it has one; they stay allocated
+    /// on a device that allocates. Durable with the next flush. May sleep, NOIO.
+    ///
+    /// C: `blkdev_issue_zeroout`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if they are not whole logical blocks; what the device says.
+    pub fn zero_out(&self, sector: u64, sectors: u64) -> Result {
+        if self.is_closed() {
+            return Err(EIO);
+        }
+        // SAFETY: By the type invariant the device lives, and is open for as long as this call takes.
+        to_result(unsafe {
+            bindings::blkdev_issue_zeroout(
+                self.raw(),
+                sector,
+                sectors,
+                bch::GFP_NOIO,
+                bch::BLKDEV_ZERO_NOUNMAP,
+            )
+        })
     }
 
     /// Whether the device was removed from the system. Any context.

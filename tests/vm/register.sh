@@ -47,5 +47,33 @@ ok "the cache can be opened at once" can_claim "$cache"
 is "and registered again" "$(errno_of "$cache" $SYSFS/register)" OK
 is "the backing device runs on" "$(state "$back")" "no cache"
 ok "everything stops" stop_all
+
+# A cache may be formatted again with the UUID that its devices know: of the journal of before nothing is found, not even behind the
+# newest entry of the new one.
+# life BLOCKS: so many blocks are written, and a journal entry with each
+life() {
+	local dev
+	step format_cache "$cache" --bucket 65536 --cset-uuid "$uuid"
+	step format_backing "$back"
+	step register "$cache" "$back"
+	step put "$uuid" "$(sysdir "$back")/attach"
+	put writeback "$(sysdir "$back")/cache_mode"
+	put 0 "$(sysdir "$back")/writeback_running"
+	dev=$(bcache_of "$back")
+	dd if=/dev/urandom of="$dev" bs=4k count="$1" oflag=direct,dsync status=none
+	sum=$(dd if="$dev" bs=4k count="$1" iflag=direct status=none | md5sum)
+	ok "it stops after $1 writes" stop_all
+}
+life 60
+life 5
+dmesg -C
+ok "the cache is registered" register "$cache"
+entry=$(dmesg | sed -n 's/.*journal replay done.* seq //p')
+at_most "entries that were found" "${entry:-99}" 30
+ok "so is its device" register "$back"
+ok "it is attached" attached "$back"
+is "state" "$(state "$back")" dirty
+is "its data" "$(dd if="$(bcache_of "$back")" bs=4k count=5 iflag=direct status=none | md5sum)" "$sum"
+ok "all stops" stop_all
 ok "the module unloads" unload
 done_testing
