@@ -132,7 +132,7 @@ pub(super) fn insert(mut ready: Ready<WriteReq>) {
     while let Some(job) = ready.next() {
         let mut batch = Batch::new();
         batch.add(job);
-        while batch.keys.free() >= ROUND {
+        while batch.has_room() {
             let Some(job) = ready.next() else { break };
             batch.add(job);
         }
@@ -150,7 +150,12 @@ impl Batch {
         }
     }
 
-    /// Takes a write in, unless it has failed. There is room for the keys of a round.
+    /// Whether another write can be taken in. One past the cache that failed may have no keys at all.
+    fn has_room(&self) -> bool {
+        self.keys.free() >= ROUND && self.len < self.members.len()
+    }
+
+    /// Takes a write in, unless it has failed. [`Batch::has_room`].
     fn add(&mut self, mut job: Job<WriteReq>) {
         if job.way == Way::Back && !job.error.is_ok() {
             // What the cache had before stays valid; the new space is found unused by the next gc.
