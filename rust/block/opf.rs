@@ -50,6 +50,8 @@ impl Opf {
     pub const PREFLUSH: Opf = Opf(bch::REQ_PREFLUSH);
     /// Read ahead; may fail at any time.
     pub const RAHEAD: Opf = Opf(bch::REQ_RAHEAD);
+    /// Whoever asks has another copy, and would rather have an error than a retry (`REQ_FAILFAST_DEV`, `_TRANSPORT`, `_DRIVER`).
+    pub const FAILFAST: Opf = Opf(bch::REQ_FAILFAST_MASK);
     /// Background I/O.
     pub const BACKGROUND: Opf = Opf(bch::REQ_BACKGROUND);
 

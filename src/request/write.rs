@@ -346,8 +346,9 @@ impl Sender for Shared<WriteReq> {
         let Some(user) = self.user.as_ref() else {
             return;
         };
-        // The journal entry with the keys makes the data durable.
-        let opf = user.opf().without(Opf::PREFLUSH | Opf::FUA);
+        // The journal entry with the keys makes the data durable. That somebody has another copy does not make a failing cache
+        // any better: its errors count.
+        let opf = user.opf().without(Opf::PREFLUSH | Opf::FUA | Opf::FAILFAST);
         for placed in self.round.iter().flatten() {
             let sectors = placed.extent.sectors;
             if att.set.io_disabled() {
