@@ -4,7 +4,7 @@
 #   sudo make install
 # For developers: everything else happens in the lab (scripts/lab), which makes itself on first use.
 #   make demo     the module at work in a guest, with a picture
-#   make test     the suite but for five long tests, and a slice of the next
+#   make test     the suite but for six long tests, and a slice of the next
 #   make debug-lane   the whole suite on a kernel with KASAN, lockdep, kmemleak, KUnit, ...: built on first use
 #   make soak     the long runs on that kernel: hundreds of detaches and set failures, ten minutes of everything at once;
 #                 and controller-guest

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # vm: --disk cache=256M --disk back=168M --timeout 500
+# long
 # The index under load: many small extents in small nodes, so that leaves split and the tree grows; gc, memory pressure,
 # restarts with and without a clean end; everything is read back.
 . "$(dirname "$0")/lib.sh"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # vm: --disk cache=64M --disk back=128M --disk other=16M --timeout 500
+# idle
 # case: dirty_attach | - | a dirty device is registered and attached though its disk takes no superblock
 # case: clean | - | the disk takes no superblock when the last dirty data has been written back, and then does
 # case: cache_mode | - | `cache_mode` stored while the disk takes no superblock, and stored again when it does
