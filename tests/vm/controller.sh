@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# host: --timeout 400
+# host: --timeout 600
 # The controller of the writeback rate in a guest: C's law and the adaptive one under a step of the load, C's law and the one of
 # latency under reads from a disk that has much to write back. The figures agree with those of the simulator, and are what the
 # laws promise. The guest runs with --icount: its clock stands still
@@ -11,7 +11,7 @@ top=$(cd "$here/../.." && pwd)
 out=${CONTROLLER_OUT:-$TMPDIR/controller}
 mkdir -p "$out"
 start=$SECONDS
-"$VM" run --driver "${VM_DRIVER:-rust}" --icount --cpus 1 --mem 2G --timeout $((380 * ${VM_PATIENCE:-1})) --out "$out" --with "$here/lib.sh" \
+"$VM" run --driver "${VM_DRIVER:-rust}" --icount --cpus 1 --mem 2G --timeout $((580 * ${VM_PATIENCE:-1})) --out "$out" --with "$here/lib.sh" \
 	"$here/lib_controller.sh" guest pi adaptive -- guest_latency pi latency >"$out/guest.log" 2>&1
 status=$?
 sed -n 's/^\(not ok\|ok\|#\) /# guest: &/p' "$out/guest.log"
