@@ -244,7 +244,8 @@ impl Bdev {
         if self.is_closed() {
             return Err(EIO);
         }
-        // SAFETY: By the type invariant the device lives, and is open for as long as this call takes.
+        // SAFETY: By the type invariant the device lives and its file is open, which `&self` keeps so; that the range is on the
+        // device is checked with each bio.
         to_result(unsafe {
             bindings::blkdev_issue_zeroout(
                 self.raw(),
