@@ -20,8 +20,7 @@ is "state" "$(state "$back")" dirty
 ok "stop" stop_all
 # It ends within the journal: where the rest of the metadata is differs from image to image.
 ok "a partition smaller than a cache" parted -s "$part" mklabel msdos mkpart primary 2048s 2303s
-udevadm settle
-udevadm control --stop-exec-queue
+hold_udev
 
 adopt python3 "$(dirname "$0")/lib_bad_metadata.py" "$cache" "$back" "${part}1" "${SEED:-2026}" "${COUNT:-60}"
 ok "the module unloads" unload

@@ -5,7 +5,7 @@
 # log; nothing is left over, and the module works on and unloads. SEED and COUNT change the random ones.
 . "$(dirname "$0")/lib.sh"
 quiet_udev
-udevadm control --stop-exec-queue
+hold_udev
 cache=$(disk cache) back=$(disk back)
 format_cache "$cache" --bucket 8192
 format_backing "$back"

@@ -87,7 +87,7 @@ case_io_disable() {
 	a_pair "$still" "$back" --bucket 65536
 	put writethrough "$dir/cache_mode"
 	# What hangs in the cache keeps the set from going before the second store.
-	udevadm control --stop-exec-queue
+	hold_udev
 	soil "$bdev" 4
 	dmsetup suspend --noflush --nolockfs still
 	dd if="$bdev" of=/dev/null bs=4k count=1 iflag=direct status=none &
@@ -98,7 +98,7 @@ case_io_disable() {
 	put 0 "$SYSFS/$uuid/internal/io_disable"
 	is "once disabled it stays so" "$(cat "$SYSFS/$uuid/internal/io_disable")" 1
 	dmsetup resume --noudevsync still
-	udevadm control --start-exec-queue
+	let_udev
 	wait $reader
 	# Longer than an update of the rate takes to come.
 	if within 7 test ! -e "$SYSFS/$uuid"; then

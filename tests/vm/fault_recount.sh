@@ -21,9 +21,8 @@ updates() {
 	sed -n 's/^runs: //p' "$debug/bcache/$(basename "$slow")/rate_work" 2>/dev/null
 }
 
-# slow_reads MS: from now on. udev would wait for them.
+# slow_reads MS: from now on
 slow_reads() {
-	udevadm control --stop-exec-queue
 	dmsetup suspend --noflush slow && dmsetup load slow --table "0 $size delay $back 0 $1 $back 0 0" && dmsetup resume --noudevsync slow
 }
 
@@ -49,6 +48,8 @@ case_busy_attach() {
 	# newest first.
 	ok "and another" within 10 register "$busy"
 	put 1 "$(sysdir "$slow")/writeback_rate_update_seconds"
+	# It would wait for them.
+	hold_udev
 	ok "reads take long" slow_reads 28000
 	echo "$cache" >$SYSFS/register &
 	register=$!
@@ -80,7 +81,7 @@ case_busy_attach() {
 	wait $load $register
 	ok "it is attached" attached "$slow"
 	ok "all stop" stop_all
-	udevadm control --start-exec-queue
+	let_udev
 	dmsetup remove slow
 }
 
@@ -108,7 +109,7 @@ case_lock_taken() {
 	a_pair "$slow" "$back" --bucket 65536
 	set_to writeback_running=0 writeback_percent=40
 	# It would look at the disk after each who wrote to it, hang, and keep the next one from it.
-	udevadm control --stop-exec-queue
+	hold_udev
 	soil "$bdev" 1024
 	dmsetup suspend --noflush --nolockfs still
 	dd if=/dev/zero of="$bdev" bs=4k count=1 seek=4096 oflag=direct status=none &
@@ -128,7 +129,7 @@ case_lock_taken() {
 	saw "in $seen of $n s a worker waits"
 	[ "$DRIVER" = c ] || at_least "updates meanwhile" $(($(runs) - before)) 4
 	dmsetup resume --noudevsync still
-	udevadm control --start-exec-queue
+	let_udev
 	wait $writer
 	result $? "the write ends"
 	stop_all
@@ -166,9 +167,10 @@ case_stop_in_body() {
 	ok "both are back" within 20 attached "$back"
 	set_to writeback_running=0 writeback_percent=40 writeback_rate_update_seconds=1
 	put 0 "$SYSFS/$uuid/internal/idle_max_writeback_rate"
+	# It would read the nodes again.
+	hold_udev
 	put 100000 "$SYSFS/$uuid/internal/prune_cache"
 	put 100000 "$SYSFS/$uuid/internal/prune_cache"
-	udevadm control --stop-exec-queue
 	dmsetup suspend --noflush --nolockfs still
 	set_to writeback_running=1
 	ok "the update waits for the scan" within 40 in_body
@@ -178,6 +180,7 @@ case_stop_in_body() {
 		sleep 1
 	else
 		ok "the end of the device waits for the update" within 10 waits_for_body
+		waits_for_body || sed 's/^/# /' "$debug/bcache/$(basename "$back")/"{rate_work,teardown}
 		is "and the update runs still" "$(rate_work rate_dw_running)" 1
 	fi
 	ok "the device is there" test -e "$dir"
@@ -191,7 +194,7 @@ case_stop_in_body() {
 		saw "the update does not wait in 40 s"
 	fi
 	[ "$DRIVER" = c ] || at_most "milliseconds for the end" "$took" 5000
-	udevadm control --start-exec-queue
+	let_udev
 	stop_all
 	dmsetup remove still
 }

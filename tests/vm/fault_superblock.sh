@@ -265,7 +265,7 @@ case_set_fails_meanwhile() {
 	fragile_pair
 	dmesg -C
 	format_backing "$other"
-	udevadm control --stop-exec-queue
+	hold_udev
 	dmsetup suspend --noflush --nolockfs fragile
 	dd if=/dev/zero of="$bdev" bs=4k count=1 oflag=direct status=none 2>/dev/null &
 	writer=$!
@@ -286,7 +286,7 @@ case_set_fails_meanwhile() {
 	ok "another device is registered" is_gone $registration
 	[ "$DRIVER" = c ] || ok "and the log says what the set waits for" within 90 dmesg_says "waiting for its superblock to be written for more than"
 	dmsetup resume --noudevsync fragile
-	udevadm control --start-exec-queue
+	let_udev
 	wait $writer $registration
 	ok "the set is gone" within 30 test ! -e "$SYSFS/$uuid"
 	no_fragile_pair

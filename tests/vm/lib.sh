@@ -154,6 +154,17 @@ quiet_udev() {
 	udevadm settle
 }
 
+# hold_udev: it looks at no disk until let_udev. What it has begun it ends first: it would hang in a disk that hangs, and with
+# the device open nothing would end.
+hold_udev() {
+	udevadm settle --timeout=60 || echo "# udev has not done with the disks"
+	udevadm control --stop-exec-queue
+}
+
+let_udev() {
+	udevadm control --start-exec-queue
+}
+
 # format_cache DEV [OPTION...]
 format_cache() {
 	local dev=$1

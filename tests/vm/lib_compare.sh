@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 quiet_udev
 # Nobody else reads the disks.
-udevadm control --stop-exec-queue
+hold_udev
 images=()
 for i in running stopped; do
 	images+=("$i=$(disk $i)=$(disk fixback_$i)")
