@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# vm: --disk cache=64M --disk back=128M --timeout 200
+# vm: --disk cache=64M --disk back=128M --disk mirror=128M --timeout 240
 # case: readahead_suspended | - | read-ahead while the cache device is suspended: a device of the device mapper then fails it
 # case: dies_in_unregister | - | the cache fails while the set is unregistered, with dirty data; the disk stays open
 # case: dies_in_detach | - | the cache fails while a device with dirty data is detached; the disk stays open
@@ -9,6 +9,7 @@
 # case: dirty_tail | - | a read of many pieces, of which the cache fails to read a clean one, and the last is dirty
 # case: dies_stopped | - | a clean device is stopped, takes another write from who has its disk open, and the cache fails; both come back
 # case: failed_write | - | a write past the cache that the disk refuses, over dirty data that was made durable
+# case: fail_fast | - | writes that want an error rather than a retry, as those of a RAID 1 with another copy: what the cache gets
 # case: flush_past | - | fsync in a file system, past the cache, while the cache answers no more: the commit block on the disk before it does?
 # A cache device that fails, or seems to, at a bad moment; and what must be durable before the cache forgets.
 . "$(dirname "$0")/lib_fault.sh"
@@ -245,6 +246,39 @@ case_failed_write() {
 	byte=$(first_byte)
 	is "what was there before, or what was to be written" "${byte/n/d}" d
 	saw "then the block is $([ "$byte" = o ] && echo "older than both" || echo "what it was before")"
+	no_fragile_pair
+}
+
+# The wish is REQ_FAILFAST_DEV, _TRANSPORT and _DRIVER, the bits from 8.
+case_fail_fast() {
+	local tracing=/sys/kernel/tracing mirror fast dev
+	mirror=$(disk mirror)
+	a_fragile_pair
+	set_to cache_mode=writeback writeback_running=0
+	ok "a RAID" mdadm --create /dev/md0 --run --level=1 --raid-devices=2 --assume-clean --bitmap=none --failfast "$bdev" "$mirror"
+	[ -e $tracing/trace ] || mount -t tracefs tracefs $tracing
+	put 'p:bcache_test submit_bio_noacct dev=+8(%di):x64 at=+40(%di):u64 flags=+16(%di):x32' $tracing/kprobe_events
+	hold_udev
+	put 1 $tracing/events/kprobes/bcache_test/enable
+	# This one shows which device the cache is.
+	dd if="$upper" of=/dev/null bs=4k count=1 skip=12345 iflag=direct status=none
+	dd if=/dev/zero of=/dev/md0 bs=4k count=16 oflag=direct status=none
+	put 0 $tracing/events/kprobes/bcache_test/enable
+	let_udev
+	dev=$(sed -n 's/.* dd-.* bcache_test: .* dev=\([^ ]*\) at=98760 .*/\1/p;T;q' $tracing/trace)
+	gawk 'sub(/.* bcache_test: .* dev=/, "") {
+		flags = strtonum(substr($3, 7))
+		if (and(flags, 0xff) == 1)
+			print $1, and(flags, 0x700) ? "fast" : ""
+	}' $tracing/trace >/tmp/writes
+	echo >$tracing/kprobe_events
+	at_least "writes to the cache" "$(grep -c "^$dev " /tmp/writes)" 16
+	at_least "writes elsewhere that shall fail fast" "$(grep -v "^$dev " /tmp/writes | grep -c fast)" 32
+	fast=$(grep -c "^$dev fast" /tmp/writes)
+	is "writes to the cache that shall fail fast" "$fast" 0
+	saw "$([ "$fast" = 0 ] && echo "has no such wish" || echo "$fast of them shall fail fast")"
+	ok "the RAID ends" mdadm --stop /dev/md0
+	mdadm --zero-superblock "$mirror"
 	no_fragile_pair
 }
 
