@@ -279,7 +279,8 @@ impl CachedDev {
     /// `EINVAL` if the device is too small, or for limits that the block layer refuses; `ENOMEM`.
     pub(crate) fn new_disk(dev: &Arc<Self>) -> Result<Disk<Self>> {
         let sectors = dev.bdev.nr_sectors();
-        let capacity = sectors.checked_sub(dev.data_offset).ok_or(EINVAL)?;
+        let capacity = sectors.checked_sub(dev.data_offset);
+        let capacity = capacity.filter(|left| *left != 0).ok_or(EINVAL)?;
         let limits = Limits {
             block_size: dev.block_size,
             io_opt: dev.bdev.io_opt().max(dev.block_size),
