@@ -24,7 +24,6 @@ use crate::{
     journal::Replay, //
 };
 use bcache_core::ondisk::superblock::Superblock;
-use bcache_kernel::time;
 use kernel::{
     prelude::*,
     sync::Arc, //
@@ -59,7 +58,6 @@ pub(crate) fn run(c: &Arc<CacheSet>) -> Result {
     let done = if sync { recover(c) } else { format(c) };
     let done = done.and_then(|()| {
         c.write_super(|sb| {
-            sb.last_mount = time::real_seconds_u32();
             sb.set_sync(true);
         })
         .what("cannot write the superblock")

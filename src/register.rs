@@ -25,7 +25,7 @@ use bcache_kernel::{
     crc64::crc64_be,
     kobject::AsKobj,
     module::ModuleRef,
-    time::HZ, //
+    time::{self, HZ}, //
 };
 use kernel::{
     prelude::*,
@@ -159,13 +159,14 @@ fn read_super(bdev: &Arc<Bdev>) -> Result<(SbPage, KBox<Superblock>), Refused> {
         return refuse(ENOMEM, NO_MEMORY);
     };
     page.copy_to(&mut raw);
-    let sb = Superblock::parse(
+    let mut sb = Superblock::parse(
         crc64_be,
         &raw,
         bdev.logical_block_size(),
         bdev.disk_sectors(),
     )
     .map_err(|bad| Refused(EINVAL, Words::Superblock(bad)))?;
+    sb.last_mount = time::real_seconds_u32();
     let Ok(sb) = KBox::new(sb, GFP_KERNEL) else {
         return refuse(ENOMEM, NO_MEMORY);
     };

@@ -47,6 +47,14 @@ ok "the cache can be opened at once" can_claim "$cache"
 is "and registered again" "$(errno_of "$cache" $SYSFS/register)" OK
 is "the backing device runs on" "$(state "$back")" "no cache"
 ok "everything stops" stop_all
+# Bytes 200 to 203 of the superblock.
+for dev in "$cache" "$back"; do
+	at_most "seconds since $dev was registered" $(($(date +%s) - $(od -An -tu4 -j 4296 -N 4 "$dev"))) 60
+done
+dmsetup create none --table "0 16 linear $small 0"
+ok "a superblock" format_backing /dev/mapper/none
+is "a backing device with no room for data" "$(errno_of /dev/mapper/none $SYSFS/register)" EINVAL
+dmsetup remove none
 
 # A cache may be formatted again with the UUID that its devices know: of the journal of before nothing is found, not even behind the
 # newest entry of the new one.
