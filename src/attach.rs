@@ -195,9 +195,6 @@ impl Attachment {
         } else if self.write_detached().is_err() {
             self.say_stop("it could not be detached on disk");
             self.dev.lost_data();
-        } else if self.dev.stops_with_its_set() {
-            self.say_stop("its stop_when_cache_set_failed is \"always\"");
-            self.dev.stop();
         }
         drop(state);
         self.writeback_is_through();

@@ -45,6 +45,10 @@ pub(crate) fn finish_detach(att: &Arc<Bond>) {
         // Those that were attached when the machine began to go down were left to their sets.
         att.dev.stop();
     }
+    if att.set.io_disabled() && !att.dev.flags.closing.get() {
+        // It may have been on its way out before its set told its devices.
+        stop_if_always(&att.set, &att.dev);
+    }
     att.set.registry.kick();
 }
 
@@ -115,6 +119,20 @@ pub(crate) fn discard_dev(dev: &CachedDev) {
     dev.bdev.close_sync();
 }
 
+/// Stops a device whose user wants it to end with its set, whatever is dirty; says whether that is so.
+fn stop_if_always(set: &CacheSet, dev: &CachedDev) -> bool {
+    let stops = dev.tun.stop_when_cache_set_failed.get() == 1;
+    if stops {
+        pr_warn!(
+            "stop_when_cache_set_failed of {} is \"always\", stop it for failed cache set {}.\n",
+            dev.disk_name(),
+            set.uuid_text()
+        );
+        dev.stop();
+    }
+    stops
+}
+
 /// Whether the failure of its set stops this device too (C: `conditional_stop_bcache_device`).
 fn stop_after_set_failure(set: &CacheSet, att: &Attachment) {
     let dev = &att.dev;
@@ -125,14 +143,10 @@ fn stop_after_set_failure(set: &CacheSet, att: &Attachment) {
     if dirty {
         dev.lost_data();
     }
-    if dev.stops_with_its_set() {
-        pr_warn!(
-            "stop_when_cache_set_failed of {} is \"always\", stop it for failed cache set {}.\n",
-            name,
-            set.uuid_text()
-        );
-        dev.stop();
-    } else if dirty {
+    if stop_if_always(set, dev) {
+        return;
+    }
+    if dirty {
         pr_warn!(
             "stop_when_cache_set_failed of {} is \"auto\" and cache is dirty, stop it to avoid potential data corruption.\n",
             name
