@@ -272,7 +272,7 @@ pub(crate) fn run(dev: &Arc<CachedDev>) -> Result {
 }
 
 fn add_disk(dev: &Arc<CachedDev>) -> Result {
-    if dev.att.load().is_none() && dev.state() != BdevState::None {
+    if dev.att.load().is_none() && !dev.runs_alone() {
         // What its set holds is out of date from now on.
         dev.change_state(BdevEvent::ForceRun)?;
     }

@@ -349,9 +349,13 @@ impl CachedDev {
         written
     }
 
-    /// Its user wants it stopped when its set fails, also if nothing is dirty (`stop_when_cache_set_failed`). Any context.
-    pub(crate) fn stops_with_its_set(&self) -> bool {
-        self.tun.stop_when_cache_set_failed.get() == 1
+    /// Its superblock says already, on disk, that no set has anything newer. May sleep.
+    pub(crate) fn runs_alone(&self) -> bool {
+        match self.state() {
+            BdevState::None => true,
+            BdevState::Stale => !self.flags.state_unsure.get(),
+            _ => false,
+        }
     }
 
     /// Counts a write of the superblock that has failed with `error` as an error of the backing device, as C does.

@@ -8,6 +8,7 @@
 # case: set_fails | - | the set fails while a detach waits for its next try, half a minute
 # case: set_fails_meanwhile | - | the set fails while the disk does not answer the superblock of a first dirty write; another device is registered
 # case: stopped | - | a device is stopped while its detach waits for the next try, and its disk takes superblocks again
+# case: stale | - | a device that was run without its dirty set is registered once more, and its disk takes no superblock
 # case: first_dirty | - | the disk says that it has not taken the superblock of the first dirty write, but has; then nothing is written
 # case: forced | - | likewise that of a device that is run without its set; then the set comes
 # A backing disk that refuses its superblock, and nothing else; or does not answer; or says that it refuses.
@@ -131,6 +132,27 @@ detach_waits() {
 		return 1
 	fi
 	ok "it waits for its next try" dmesg_says "trying again in 30000 ms"
+}
+
+is_there() {
+	within 5 test -e "$(sysdir "$fragile")/dev" && dd if="$(bcache_of "$fragile")" of=/dev/null bs=4k count=1 iflag=direct status=none
+}
+
+case_stale() {
+	local fragile upper size
+	fragile_pair
+	put 0 "$dir/writeback_running"
+	soil "$bdev" 64
+	ok "all stop" stop_all
+	ok "the disk comes back alone" register "$fragile"
+	ok "it is run" put 1 "$(sysdir "$fragile")/running"
+	ok "stopped" stop_all
+	is "on disk" "$(on_disk cache_state)" inconsistent
+	ok "the disk takes no superblock" takes_none "flakey $back 8 0 60 1 error_writes"
+	echo "$fragile" 2>/dev/null >$SYSFS/register
+	is_there && saw "it can be used" || saw "it is gone"
+	ok "it can be used" is_there
+	no_fragile_pair
 }
 
 case_stopped() {
