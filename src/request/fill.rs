@@ -43,6 +43,7 @@ pub(super) struct FillReq {
     status: Status,
     /// Where the piece being written goes.
     extent: Option<DataExtent>,
+    /// When the piece was sent to the cache.
     submit_us: u32,
     /// When the read was sent to the backing device.
     sent: Sent,
@@ -69,6 +70,11 @@ impl EndIo for FillIo {
         if let Some(mut job) = bio.data_mut().0.take() {
             if job.read.is_some() {
                 job.stay.att.answered(job.sent);
+            }
+            if job.extent.is_some() {
+                // The worker may come to it much later.
+                let set = &job.stay.att.set;
+                set.cache_io_done(CacheIo::Write, status, job.submit_us);
             }
             job.status = status;
             job.bio = Some(bio);
@@ -115,8 +121,6 @@ impl FillReq {
     /// The piece that was written enters the index. False if the fill is over.
     fn insert_piece(&mut self) -> bool {
         let att = &self.stay.att;
-        att.set
-            .cache_io_done(CacheIo::Write, self.status, self.submit_us);
         let Some(extent) = self.extent.take() else {
             return false;
         };

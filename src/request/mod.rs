@@ -28,7 +28,6 @@ mod write;
 pub(crate) use bypass::RecentIo;
 pub(crate) use congestion::{
     now_us,
-    CacheIo,
     Congestion, //
 };
 pub(crate) use durable::Durable;

@@ -6,13 +6,8 @@
 //! written to this very device, and wait for a bucket that only writeback makes clean. So the thread carries a
 //! key over by itself, piece by piece through a buffer that it always has.
 
-use crate::{
-    attach::Attachment,
-    request::{
-        now_us,
-        CacheIo, //
-    }, //
-};
+use super::io::READING;
+use crate::attach::Attachment;
 use bcache_core::{
     key::Key,
     num::{
@@ -47,13 +42,12 @@ impl Attachment {
             let range = 0..usize_from_u32(sectors) << SECTOR_SHIFT;
             let from = ptr.sector().saturating_add(u64::from(at));
             let to = key.start().saturating_add(u64::from(at));
-            let start = now_us();
             let read = self
                 .set
                 .bdev
                 .read_sync(from, &mut buf, range.clone(), Opf::READ);
             let status = read.err().unwrap_or(Status::OK);
-            self.set.cache_io_done(CacheIo::Read, status, start);
+            self.set.count_io_error(status, READING);
             read?;
             if self.set.io_disabled() {
                 return Err(Status::IOERR);

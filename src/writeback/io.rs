@@ -19,7 +19,7 @@ use crate::{
     attach::Attachment,
     buckets::BucketPin,
     flag::{Count, Num, Num64},
-    request::{CacheIo, Stay}, //
+    request::Stay,
 };
 use bcache_core::{
     key::Key,
@@ -54,6 +54,10 @@ const KEYS_PER_PASS: u32 = 5;
 /// Sectors after which no further key joins.
 const SECTORS_PER_PASS: u64 = 5000;
 
+/// What counts as an error of the cache: its errors end the set, but how long a read takes until it is its turn to be written
+/// does not make it slow to users.
+pub(super) const READING: &str = "reading dirty data from cache";
+
 /// What the next step of a key is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Next {
@@ -84,7 +88,6 @@ pub(crate) struct DirtyReq {
     status: Status,
     /// The data, while no I/O uses it.
     bio: Option<DoneBio<DirtyBio>>,
-    submit_us: u32,
     /// Keeps the bucket from being reused while it is read.
     _pin: BucketPin,
     stay: Stay,
@@ -293,7 +296,6 @@ impl Attachment {
             next: Next::Write,
             status: Status::OK,
             bio: None,
-            submit_us: crate::request::now_us(),
             _pin: pin,
             stay,
         });
@@ -344,8 +346,7 @@ fn write_in_order(job: Job<DirtyReq>) {
 /// Writes a key to the backing device, or ends it if it could not be read.
 fn write(mut job: Job<DirtyReq>) {
     let att = &job.stay.att;
-    att.set
-        .cache_io_done(CacheIo::Read, job.status, job.submit_us);
+    att.set.count_io_error(job.status, READING);
     job.next = Next::Written;
     let io_disabled = job.stay.att.set.io_disabled();
     let Some(bio) = job
