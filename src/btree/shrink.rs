@@ -85,6 +85,15 @@ impl CacheSet {
         freed
     }
 
+    /// Drops leaves of `pages` pages in all, as large as they are on disk, and one at least; none if the shrinker is disabled
+    /// (sysfs `prune_cache`). May sleep.
+    pub(crate) fn prune(&self, pages: u32) {
+        if !self.tun.shrinker_disabled.get() {
+            let leaves = pages.checked_div(self.geo.btree_node_pages()).unwrap_or(0);
+            self.btree_shrink(num::usize_from_u32(leaves.max(1)));
+        }
+    }
+
     /// Memory of the leaves, about (sysfs `btree_cache_size`).
     pub(crate) fn btree_cache_bytes(&self) -> u64 {
         let Some(index) = self.btree.index() else {

@@ -183,13 +183,17 @@ impl Geometry {
 
     /// Sectors of a new btree node.
     pub fn btree_node_sectors(&self) -> u32 {
+        self.btree_node_pages().wrapping_mul(num::PAGE_SECTORS)
+    }
+
+    /// Pages of a new btree node (C: `btree_pages`).
+    pub fn btree_node_pages(&self) -> u32 {
         let pages = self.meta_pages();
-        let pages = if pages > BTREE_MAX_PAGES {
+        if pages > BTREE_MAX_PAGES {
             (pages / 4).max(BTREE_MAX_PAGES)
         } else {
             pages
-        };
-        pages.wrapping_mul(num::PAGE_SECTORS)
+        }
     }
 
     /// Buckets described by one priority set.

@@ -8,10 +8,7 @@ use super::{
     store, //
 };
 use crate::cache_set::CacheSet;
-use bcache_core::{
-    num::usize_from_u32,
-    time_stats, //
-};
+use bcache_core::time_stats;
 use bcache_kernel::{
     sysfs::{
         Attr,
@@ -122,7 +119,7 @@ impl SysfsObject for Internal {
             c"prune_cache",
             store!(|o, text| {
                 let nr = fmt::clamped(text, 0, u32::MAX)?;
-                o.0.btree_shrink(usize_from_u32(nr));
+                o.0.prune(nr);
                 Ok(())
             }),
         ),

@@ -37,8 +37,8 @@ sleep 2
 show "after rewrite"
 put 0 "$internal/gc_always_rewrite"
 is "content after gc" "$(sum "$dev")" "$before"
-put 1000 "$internal/prune_cache"
-put 1000 "$internal/prune_cache"
+put 100000 "$internal/prune_cache"
+put 100000 "$internal/prune_cache"
 show pruned
 is "content after pruning" "$(sum "$dev")" "$before"
 show "read back"
