@@ -48,7 +48,8 @@ fn reaches(
     let Some(depth) = depth.checked_sub(1) else {
         return true;
     };
-    let below = |dev: &&Arc<CachedDev>| dev.minor.index() == index;
+    // A device that is just going has its number no more, another one may.
+    let below = |dev: &&Arc<CachedDev>| dev.minor.index() == index && !dev.flags.freeing.get();
     lists.devs.iter().find(below).is_some_and(|dev| {
         reaches(lists, registry, dev.bdev.dev_t(), target, depth)
             || dev
