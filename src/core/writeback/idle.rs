@@ -78,7 +78,14 @@ impl<W: Word> Idle<W> {
     /// A rate update of a dirty device. If the device has been idle for long enough, `raise` has to set the
     /// rate to the maximum and its terms (proportional, integral, change) to 0.
     pub fn set_at_max(&self, gate: &MaxGate, raise: impl FnOnce()) -> Round {
-        if !gate.enabled || !gate.gc_mark_valid || !self.tick(gate.steps) {
+        if !gate.enabled || !gate.gc_mark_valid {
+            // The rate is the controller's again.
+            if self.at_max() {
+                self.at_max.swap(0);
+            }
+            return Round::Busy;
+        }
+        if !self.tick(gate.steps) {
             return Round::Busy;
         }
         if !self.at_max() {
@@ -198,6 +205,8 @@ mod tests {
             let long = idle(0);
             assert_eq!(rounds(&long, 6), (6, true));
             assert_eq!(long.set_at_max(&closed, || unreachable!()), Round::Busy);
+            // The rate is the controller's.
+            assert!(!long.at_max());
             // And the time does not count.
             let new = idle(0);
             for _ in 0..100 {
