@@ -9,7 +9,13 @@ use crate::{
     bindings,
     module::ModuleRef, //
 };
-use core::ptr::NonNull;
+use core::{
+    mem::MaybeUninit,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
+};
 use kernel::{
     prelude::*,
     sync::{
@@ -127,10 +133,19 @@ struct Closure<F> {
 unsafe extern "C" fn run_closure<F: FnOnce()>(work: *mut bindings::work_struct) {
     // SAFETY: The work is wrapped in the field `work` of a `Closure<F>`.
     let closure = unsafe { kernel::container_of!(Opaque::cast_from(work), Closure<F>, work) };
-    // SAFETY: `spawn` leaked the box, and a work that runs is not used by the queue any more.
-    let closure = unsafe { KBox::from_raw(closure.cast_mut()) };
-    let Closure { f, module, .. } = KBox::into_inner(closure);
+    // SAFETY: `spawn` leaked the box, of which only this call knows. Each field is read once: what frees the memory does not
+    // drop them.
+    let (f, module) = unsafe {
+        (
+            ptr::read(&raw const (*closure).f),
+            ptr::read(&raw const (*closure).module),
+        )
+    };
+    // SAFETY: As above. A work that runs is not used by the queue any more.
+    let memory = unsafe { KBox::from_raw(closure.cast_mut().cast::<MaybeUninit<Closure<F>>>()) };
     f();
+    // Not before: the queue would take another closure in the same memory for this one, and let it wait for its end.
+    drop(memory);
     // Last: everything above is module code.
     drop(module);
 }
