@@ -51,7 +51,8 @@ impl<T: JobRun + Sync> Parked<T> {
         }
     }
 
-    /// Parks a request. One that is parked already, in whatever list, stays there alone.
+    /// Parks a request. One that is parked already, in whatever list, stays there alone; who parks one twice has a reference
+    /// of his own besides.
     pub fn put(&self, req: Shared<T>) {
         if let Some(node) = req.into_node() {
             // SAFETY: The node is in a request that was given up, and in no other list.
@@ -60,17 +61,13 @@ impl<T: JobRun + Sync> Parked<T> {
     }
 
     /// Takes all requests.
-    pub fn take(&self) -> impl Iterator<Item = Shared<T>> + use<T> {
-        // SAFETY: The list is initialised and has nodes from `into_node` only.
-        let mut first = unsafe { bch::llist_take(self.list.get()) };
-        core::iter::from_fn(move || {
-            let node = ptr::NonNull::new(first)?;
-            // SAFETY: The node is in a request whose reference is ours; the rest stays a list of such nodes.
-            unsafe {
-                first = (*node.as_ptr()).next;
-                Some(Shared::from_node(node))
-            }
-        })
+    pub fn take(&self) -> Taken<T> {
+        // INVARIANT: The list is initialised and has nodes from `into_node` only, which are nobody else's from now on.
+        Taken {
+            // SAFETY: As above.
+            first: unsafe { bch::llist_take(self.list.get()) },
+            _jobs: PhantomData,
+        }
     }
 
     /// Whether there is none.
@@ -88,7 +85,36 @@ impl<T: JobRun + Sync> Default for Parked<T> {
 
 impl<T: JobRun + Sync> Drop for Parked<T> {
     fn drop(&mut self) {
-        self.take().for_each(drop);
+        drop(self.take());
+    }
+}
+
+/// Requests that were parked. Those not taken out are dropped with it.
+///
+/// # Invariants
+///
+/// `first` is a list of nodes of requests, each from [`Shared::into_node`], that nobody else has.
+pub struct Taken<T: JobRun + Sync> {
+    first: *mut bindings::llist_node,
+    _jobs: PhantomData<Shared<T>>,
+}
+
+impl<T: JobRun + Sync> Iterator for Taken<T> {
+    type Item = Shared<T>;
+
+    fn next(&mut self) -> Option<Shared<T>> {
+        let node = ptr::NonNull::new(self.first)?;
+        // SAFETY: By the type invariant the node is in a request whose reference is ours; the rest stays a list of such nodes.
+        unsafe {
+            self.first = (*node.as_ptr()).next;
+            Some(Shared::from_node(node))
+        }
+    }
+}
+
+impl<T: JobRun + Sync> Drop for Taken<T> {
+    fn drop(&mut self) {
+        self.for_each(drop);
     }
 }
 

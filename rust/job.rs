@@ -55,6 +55,9 @@ use kernel::{
 };
 
 /// What a request does when its turn comes on a work queue.
+///
+/// It does not hold the last reference to whatever owns its pool: the pool would wait for the memory of the very request that
+/// is being dropped.
 pub trait JobRun: Send + Sized + 'static {
     /// The queue that runs the request. It must exist until the request has run.
     fn queue(&self) -> &Queue;
@@ -274,8 +277,7 @@ impl<T: JobRun> DerefMut for Job<T> {
 
 impl<T: JobRun> Drop for Job<T> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the value is ours, with its memory. The pool lives until the memory is back,
-        // even if it was the value that kept its owner.
+        // SAFETY: By the type invariant the value is ours, with its memory. The pool lives until the memory is back.
         unsafe {
             let pool = (*self.0.as_ptr()).pool;
             ptr::drop_in_place(self.0.as_ptr());

@@ -186,9 +186,11 @@ impl<T: SysfsObject> KObj<T> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; some of the files may be there then.
+    /// `ENOMEM`; some of the files may be there then. `ENOENT` if the directory is gone.
     pub fn fill(&self) -> Result {
-        T::ATTRS.iter().try_for_each(|attr| self.add_file(attr))
+        with_dir(self, |_| {
+            T::ATTRS.iter().try_for_each(|attr| self.add_file(attr))
+        })
     }
 
     /// As [`KObj::add_empty`] for the one directory of the module itself: it does not keep the module loaded. The

@@ -165,7 +165,8 @@ impl<T: EndIo> BioSet<T> {
         unsafe { self.finish(bio, dev, sector, data) }
     }
 
-    /// As [`BioSet::alloc`], but gives up instead of waiting: for I/O that need not be. Any context.
+    /// As [`BioSet::alloc`], but gives up instead of waiting: for I/O that need not be. Not from interrupts: what a CPU keeps of
+    /// freed bios is taken from it with preemption disabled only.
     pub fn try_alloc(
         &self,
         dev: &Arc<Bdev>,
