@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# vm: --disk cache=64M --disk back=128M --disk mirror=128M --timeout 240
+# vm: --disk cache=64M --disk back=128M --disk mirror=128M --timeout 260
 # case: readahead_suspended | - | read-ahead while the cache device is suspended: a device of the device mapper then fails it
 # case: dies_in_unregister | - | the cache fails while the set is unregistered, with dirty data; the disk stays open
 # case: dies_in_detach | - | the cache fails while a device with dirty data is detached; the disk stays open
@@ -8,8 +8,10 @@
 # case: clean_read | - | reads of clean data that the cache fails to read
 # case: dirty_tail | - | a read of many pieces, of which the cache fails to read a clean one, and the last is dirty
 # case: dies_stopped | - | a clean device is stopped, takes another write from who has its disk open, and the cache fails; both come back
+# case: policy | - | the set of a clean device fails, with each word of `stop_when_cache_set_failed`, and in a detach: the device then
 # case: failed_write | - | a write past the cache that the disk refuses, over dirty data that was made durable
 # case: fail_fast | - | writes that want an error rather than a retry, as those of a RAID 1 with another copy: what the cache gets
+# case: congested | - | dirty data is written to a disk whose queue is full: does the cache, which is fast, count as congested?
 # case: flush_past | - | fsync in a file system, past the cache, while the cache answers no more: the commit block on the disk before it does?
 # A cache device that fails, or seems to, at a bad moment; and what must be durable before the cache forgets.
 . "$(dirname "$0")/lib_fault.sh"
@@ -232,6 +234,47 @@ case_dies_stopped() {
 	no_fragile_pair
 }
 
+read_under_way() {
+	local reads
+	read -r reads _ <"/sys/class/block/$(basename "$bdev")/inflight" && [ "$reads" -gt 0 ]
+}
+
+# set_fails POLICY [detach]: that of a clean device, which has a read in the cache, and is detached; says what becomes of it
+set_fails() {
+	local reader
+	a_fragile_pair
+	set_to cache_mode=writethrough stop_when_cache_set_failed="$1"
+	soil "$bdev" 4
+	hold_udev
+	dmsetup suspend --noflush --nolockfs upper
+	dd if="$bdev" of=/dev/null bs=4k count=1 iflag=direct status=none 2>/dev/null &
+	reader=$!
+	ok "a read is in the cache" within 5 read_under_way
+	[ -z "${2-}" ] || put 1 "$dir/detach"
+	sleep 1
+	put 1 "$SYSFS/$uuid/internal/io_disable"
+	put 1 "$SYSFS/$uuid/unregister" 2>/dev/null
+	dmsetup resume --noudevsync upper
+	let_udev
+	wait $reader
+	ok "the set is gone" within 20 test ! -e "$SYSFS/$uuid"
+	# It may be on its way.
+	within 5 test ! -e "$dir"
+	saw "$*: $([ -e "$dir" ] && echo "stays" || echo "is gone")"
+}
+
+case_policy() {
+	set_fails auto
+	ok "the device is there, and takes data" block n 0
+	no_fragile_pair
+	set_fails always
+	ok "the device is gone" test ! -e "$dir"
+	no_fragile_pair
+	set_fails always detach
+	ok "the device is gone" test ! -e "$dir"
+	no_fragile_pair
+}
+
 case_failed_write() {
 	local byte
 	a_fragile_pair
@@ -280,6 +323,36 @@ case_fail_fast() {
 	ok "the RAID ends" mdadm --stop /dev/md0
 	mdadm --zero-superblock "$mirror"
 	no_fragile_pair
+}
+
+# With 50 ms for a request, and two at a time.
+case_congested() {
+	local disk=/sys/kernel/config/nullb/slow word most=0 n
+	modprobe null_blk nr_devices=0
+	mkdir $disk
+	for word in size=128 memory_backed=1 irqmode=2 completion_nsec=50000000 hw_queue_depth=2 submit_queues=1 power=1; do
+		put "${word#*=}" "$disk/${word%%=*}" || result 1 "$word"
+	done
+	a_pair "$cache" /dev/slow --bucket 65536
+	put 0 "$dir/writeback_running"
+	fio --name=soil --filename="$bdev" --rw=randwrite --bs=4k --size=64M --io_size=2M --direct=1 --ioengine=libaio --iodepth=8 \
+		--randseed=1 --output-format=terse >/dev/null
+	# On a busy host a read of the cache may take longer than 2 ms.
+	put 100000 "$dir/cache/congested_read_threshold_us"
+	set_to writeback_percent=0 writeback_delay=0 writeback_running=1
+	for n in {1..40}; do
+		sleep 0.1
+		word=$(bytes_of "$(cat "$SYSFS/$uuid/congested")")
+		# Bytes that a request may have to go through the cache; 0 is no limit.
+		[ "$word" = 0 ] || most=$((most + 1))
+	done
+	at_least "bytes that are written back" $((2097152 - $(bytes_of "$(cat "$dir/dirty_data")"))) 65536
+	is "of $n looks those with a congested cache" $most 0
+	saw "$([ $most = 0 ] && echo no || echo "yes, in $most of $n looks")"
+	set_to writeback_running=0
+	ok "all stop" stop_all
+	put 0 $disk/power
+	rmdir $disk
 }
 
 case_flush_past() {
