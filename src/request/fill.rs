@@ -35,8 +35,11 @@ pub(super) struct FillReq {
     skip: u32,
     /// The placeholder in the index.
     check: Key,
+    write_point: u32,
     /// Sectors that are in the cache and in the index.
     done: u32,
+    /// A piece was in the index before, which is counted once.
+    collided: bool,
     /// Our pages, while no I/O uses them.
     bio: Option<DoneBio<FillIo>>,
     /// How the last I/O ended.
@@ -93,7 +96,9 @@ impl FillReq {
             read: Some(read.clone()),
             skip,
             check: *check,
+            write_point: read.write_point,
             done: 0,
+            collided: false,
             bio: None,
             status: Status::OK,
             extent: None,
@@ -132,8 +137,9 @@ impl FillReq {
         let Ok(put) = att.set.btree_replace(&key, &self.check, Wait::All) else {
             return false;
         };
-        if put < extent.sectors {
+        if put == 0 && !self.collided {
             att.mark_collision();
+            self.collided = true;
         }
         self.done = self.done.saturating_add(extent.sectors);
         // A collision at one piece says nothing about the others.
@@ -153,7 +159,7 @@ impl FillReq {
                 left,
                 att.inode,
                 start,
-                super::write::write_point(),
+                self.write_point,
                 Reserve::None,
                 false,
             )

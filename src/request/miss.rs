@@ -14,6 +14,7 @@ use bcache_core::key::{
     Ptr, //
 };
 use bcache_kernel::{
+    block::Opf,
     job::Shared,
     random, //
 };
@@ -50,7 +51,8 @@ pub(super) fn submit(req: &Shared<ReadReq>, hole: &Piece, key: &Key) -> u32 {
     let bio = att.dev.io.fill.try_alloc(
         &att.dev.bdev,
         sectors.div_ceil(8),
-        user.opf(),
+        // What others may want from the cache later is to be read, too, if the disk is busy.
+        user.opf().without(Opf::RAHEAD | Opf::FAILFAST),
         key.start(),
         FillIo::new(),
     );

@@ -66,6 +66,8 @@ pub(super) struct ReadReq {
     /// The one fill of this read was started or given up.
     fill_over: bool,
     races: u32,
+    /// Of the task that reads: what it reads shares buckets.
+    pub(super) write_point: u32,
     /// Errors of the backing device.
     backing: ErrorCell,
     /// Errors of the cache device.
@@ -139,6 +141,7 @@ impl ReadReq {
             dirty: false,
             fill_over,
             races: 0,
+            write_point: super::write::write_point(),
             backing: ErrorCell::new(),
             cache: ErrorCell::new(),
             raced: Flag::new(false),
