@@ -4,9 +4,9 @@
 //!
 //! C: `bch_refill_keybuf`, `bch_keybuf_check_overlapping`, `bch_keybuf_next` in `btree.c`.
 //!
-//! The keys are sorted and do not overlap. A key is idle until its data is read; then it is busy until its
-//! clean twin is in the index. Writers that overlap take idle keys out, and write to the cache if they meet
-//! a busy one. A large key is kept in pieces that fit one bio.
+//! The keys are sorted and do not overlap. A key is idle until its data is read; then it is busy until that is on the disk,
+//! and written until its clean twin is in the index. Writers that overlap take idle keys out, and write to the cache if they
+//! meet a busy one: the disk is about to get older data. A large key is kept in pieces that fit one bio.
 //!
 //! A key that is done with leaves its place empty; the places close up before the next scan. New keys are taken in while
 //! others are busy: the disk need not wait for the scan.
@@ -30,6 +30,8 @@ const MAX_SECTORS: u64 = 256 * 8;
 enum State {
     Idle,
     Busy,
+    /// On the disk, perhaps in its volatile cache only.
+    Written,
     /// Done with, or taken out.
     Gone,
 }
@@ -150,7 +152,7 @@ impl Keybuf {
             match entry.state {
                 State::Busy => busy = true,
                 State::Idle => list.end(at),
-                State::Gone => {}
+                State::Written | State::Gone => {}
             }
             at = at.saturating_add(1);
         }
@@ -182,7 +184,18 @@ impl Keybuf {
         Some(entry.key)
     }
 
-    /// A busy key is done with, in whichever way.
+    /// The disk has the data of a busy key. Any context that may take the lock.
+    pub(super) fn written(&self, key: &Key) {
+        let mut list = self.list.lock();
+        let at = list.place_of(key.start());
+        if let Some(entry) = list.entries.get_mut(at) {
+            if entry.key == *key && entry.state == State::Busy {
+                entry.state = State::Written;
+            }
+        }
+    }
+
+    /// A busy or written key is done with, in whichever way.
     pub(super) fn remove(&self, key: &Key) {
         let mut list = self.list.lock();
         let at = list.place_of(key.start());

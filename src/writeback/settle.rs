@@ -32,6 +32,8 @@ impl Flow {
 impl Attachment {
     /// A key is written: it is settled with the next flush.
     pub(super) fn note_written(&self, key: Key) -> Result<(), Status> {
+        // First: once it is in the other list it may be settled, and the same key may be on its way again.
+        self.wb.keybuf.written(&key);
         // There is room for every key of the list.
         let kept = self.wb.flow.written.lock().push_within_capacity(key);
         kept.map_err(|_| Status::IOERR)
