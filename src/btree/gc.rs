@@ -7,6 +7,7 @@
 
 use crate::{
     cache_set::CacheSet,
+    flag::Flag,
     moved::Moved, //
 };
 use bcache_core::{
@@ -53,6 +54,8 @@ pub(crate) struct Gc {
     /// Sectors to be written until the next run; negative: run. 64 bit, so that large caches do not
     /// overflow it.
     sectors_left: Atomic<i64>,
+    /// Somebody wants a run.
+    forced: Flag,
     period: i64,
     #[pin]
     pub(super) wait: WaitQueue,
@@ -68,6 +71,7 @@ impl Gc {
         let period = sectors / RUNS_PER_CACHE;
         pin_init!(Self {
             sectors_left: Atomic::new(period),
+            forced: Flag::new(false),
             period,
             wait <- WaitQueue::new(),
             thread <- new_mutex!(None, "Gc::thread"),
@@ -95,6 +99,12 @@ impl Gc {
         self.stats.lock().nodes = num::u64_from_usize(nodes);
     }
 
+    /// A run begins: who wants one from now on wants another one.
+    pub(super) fn begin(&self) {
+        self.forced.clear();
+        self.restart_count();
+    }
+
     /// Starts to count anew.
     pub(super) fn restart_count(&self) {
         self.sectors_left.store(self.period, Relaxed);
@@ -118,12 +128,13 @@ impl CacheSet {
 
     /// Makes gc run. Any context.
     pub(crate) fn force_wake_gc(&self) {
-        self.btree.gc.sectors_left.store(-1, Relaxed);
+        self.btree.gc.forced.set();
         self.wake_gc();
     }
 
     fn gc_should_run(&self) -> bool {
-        self.needs_gc() || self.btree.gc.sectors_left.load(Relaxed) < 0
+        let gc = &self.btree.gc;
+        self.needs_gc() || gc.forced.get() || gc.sectors_left.load(Relaxed) < 0
     }
 
     /// Starts the gc thread.

@@ -80,7 +80,7 @@ impl CacheSet {
     /// `EINTR` if the thread was asked to stop, `EIO` if the set is dead; the marks stay invalid then.
     pub(super) fn gc_run(&self) -> Result {
         let start = local_clock_ns();
-        self.btree.gc.restart_count();
+        self.btree.gc.begin();
         self.gc_marks_begin();
         let mut run = Run {
             stats: GcStats::default(),
@@ -94,6 +94,8 @@ impl CacheSet {
         self.gc_walk(&mut run)?;
         self.gc_mark_writeback();
         self.gc_marks_finish();
+        // What went to the cache meanwhile does not count towards the next: a long one would be followed by another at once.
+        self.btree.gc.restart_count();
         self.btree.gc.set_stats(run.stats);
         self.btree.times.gc.add_since(start);
         Ok(())
@@ -266,9 +268,9 @@ impl CacheSet {
         if early(true) {
             return;
         }
-        // Requests that use the index hold passes.
+        // Requests that use the index hold passes, and so do the keys of background writeback, which can wait.
         let mut busy = false;
-        self.for_each_device(|att| busy |= att.users() != 0);
+        self.for_each_device(|att| busy |= att.users() > u64::from(att.wb.keys_in_flight()));
         if early(busy) {
             return;
         }

@@ -147,6 +147,11 @@ impl Flow {
             spare <- new_mutex!(spare, "Flow::spare"),
         }))
     }
+
+    /// Keys on their way. Any context.
+    pub(super) fn keys_in_flight(&self) -> u32 {
+        self.in_flight.get()
+    }
 }
 
 impl Attachment {

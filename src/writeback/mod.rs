@@ -143,6 +143,11 @@ impl Writeback {
         self.flow.wq.flush();
     }
 
+    /// Dirty keys on their way to the backing device. Any context.
+    pub(crate) fn keys_in_flight(&self) -> u32 {
+        self.flow.keys_in_flight()
+    }
+
     /// There is dirty data, or the superblock is to be told that there is none. Any context.
     pub(crate) fn has_work(&self) -> bool {
         self.has_dirty.get() || self.clean_unwritten.get()
