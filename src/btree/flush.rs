@@ -172,6 +172,7 @@ impl CacheSet {
     /// Writes the leaves that hold journal entries up to `seq`, so that these can be reclaimed.
     /// Takes no locks but those of the leaves. May sleep.
     pub(crate) fn btree_flush_oldest(&self, seq: u64) {
+        self.count.flush_write.add(1);
         // What an error leads to is up to the journal's own look at the state of the set.
         let pins = |leaf: &Leaf| leaf.pin_seq() != NO_PIN && leaf.pin_seq() <= seq;
         let _ = self.flush_leaves(pins);

@@ -107,8 +107,14 @@ impl Writer {
             if c.io_disabled() || should_stop() {
                 return None;
             }
+            c.count.reclaim.add(1);
             let mut st = c.journal.state.lock();
-            let upto = match st.make_room() {
+            let bucket = st.space.current();
+            let room = st.make_room();
+            if st.space.current() != bucket {
+                c.count.reclaimed_journal_buckets.add(1);
+            }
+            let upto = match room {
                 Room::Ready => {
                     let job = st.close(c.set_magic, &mut self.words);
                     drop(st);
@@ -122,7 +128,6 @@ impl Writer {
                 Room::Flush(upto) => upto,
             };
             drop(st);
-            c.count.reclaim.add(1);
             c.btree_flush_oldest(upto);
             self.wait_for_room();
         }

@@ -141,6 +141,11 @@ impl<S: DerefMut<Target = [u64]>> Space<S> {
         self.free_buckets() < self.reserve
     }
 
+    /// Place of the bucket that is written to.
+    pub fn current(&self) -> usize {
+        self.cur
+    }
+
     /// Goes to the next bucket if it is free (and, unless `urgent`, not kept in reserve).
     pub fn advance(&mut self, urgent: bool) -> bool {
         let keep = if urgent { 0 } else { self.reserve };
