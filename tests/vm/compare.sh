@@ -72,6 +72,8 @@ for f in "$out"/c.d/*; do
 	diff -U 2 "$f" "$out/rust.d/$name" >"$out/diff" 2>&1 || rc=1
 	report "${name#* }: $(wc -l <"$f") lines" $rc "$out/diff"
 done
+! grep -h UNEXPECTED "$out/c" "$out/rust" >"$out/diff"
+report "what the comparison needs worked" $? "$out/diff"
 diff <(ls "$out/c.d") <(ls "$out/rust.d") >"$out/diff"
 report "sections: $(find "$out/c.d" -type f | wc -l), lines: $(wc -l <"$out/c")" $? "$out/diff"
 finish

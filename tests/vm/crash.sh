@@ -17,6 +17,7 @@ cut_power() {
 
 cache=$(linear cache "$(disk cache)") back=$(linear back "$(disk back)")
 dev=$(start_pair "$cache" "$back" --bucket 16384)
+result $? "a device with a set"
 crash_rounds 4
 ok "no complaint" no_complaint
 done_testing

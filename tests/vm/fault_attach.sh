@@ -9,6 +9,11 @@
 . "$(dirname "$0")/lib_fault.sh"
 cache=$(disk cache) back=$(disk back)
 
+# threads COUNT: there are so many threads of attachments. One that has ended is seen a little longer.
+threads() {
+	[ "$(pgrep -c '^bcache_writebac')" = "$1" ]
+}
+
 # failed_attach DEV: the last step of the attach, which makes the disk visible, fails
 failed_attach() {
 	local d before
@@ -17,7 +22,7 @@ failed_attach() {
 	put 1 "$d/io_disable"
 	is "the attach" "$(errno_of "$uuid" "$d/attach")" EIO
 	put 0 "$d/io_disable"
-	is "threads of attachments" "$(pgrep -c '^bcache_writebac')" "$before"
+	ok "no thread of an attachment more than before" within 5 threads "$before"
 }
 
 case_failed_attach_stop() {
@@ -65,11 +70,11 @@ case_failed_attach_idle() {
 	put 1 "$SYSFS/$uuid/internal/idle_max_writeback_rate"
 	soil "$bdev" 8192
 	start=$EPOCHREALTIME
-	ok "full speed" within 9 at_full_speed
+	ok "full speed" within 25 at_full_speed
 	if at_full_speed; then
 		saw "full speed after $(since "$start") ms"
 	else
-		saw "rate $(shown rate) after 9 s"
+		saw "rate $(shown rate) after 25 s"
 	fi
 }
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# vm: --disk cache=64M --disk back=128M --disk mirror=128M --timeout 260
+# vm: --disk cache=64M --disk back=128M --disk mirror=128M --timeout 280
 # case: readahead_suspended | - | read-ahead while the cache device is suspended: a device of the device mapper then fails it
 # case: dies_in_unregister | - | the cache fails while the set is unregistered, with dirty data; the disk stays open
 # case: dies_in_detach | - | the cache fails while a device with dirty data is detached; the disk stays open
@@ -37,7 +37,7 @@ no_fragile_pair() {
 
 # fill_with BYTE: each block of the disk's beginning, durable
 fill_with() {
-	head -c $((KIB * 1024)) /dev/zero | tr '\0' "$1" | dd of="$bdev" bs=64k oflag=direct conv=fsync iflag=fullblock status=none
+	head -c $((KIB * 1024)) /dev/zero | tr '\0' "$1" | dd of="$bdev" bs=64k oflag=direct conv=fsync,nocreat iflag=fullblock status=none
 }
 
 # look_ahead: asks for the disk's beginning to be read ahead, and for none of it to be kept
@@ -57,7 +57,7 @@ case_readahead_suspended() {
 	put 0 "$dir/writeback_running"
 	echo 3 >/proc/sys/vm/drop_caches
 	dmsetup suspend --noflush upper
-	look_ahead
+	ok "it is asked for" look_ahead
 	sleep 1
 	dmsetup resume upper
 	within 3 test ! -e "$SYSFS/$uuid"
@@ -80,7 +80,7 @@ dies_while() {
 	put 0 "$dir/writeback_running"
 	fill_with n
 	exec 8<"$bdev"
-	is "the new data can be read" "$(dd if="$bdev" bs=1M count=8 iflag=direct status=none | tr -d n | wc -c)" 0
+	is "new data that can be read" "$(dd if="$bdev" bs=1M count=8 iflag=direct status=none | tr -cd n | wc -c)" 8388608
 	dmsetup suspend --noflush lower
 	"$@"
 	sleep 1
@@ -148,7 +148,7 @@ case_over_dirty() {
 
 # block BYTE NUMBER: writes a block of 4 KiB
 block() {
-	head -c 4096 /dev/zero | tr '\0' "$1" | dd of="$bdev" bs=4k seek="$2" oflag=direct,sync iflag=fullblock conv=notrunc status=none
+	head -c 4096 /dev/zero | tr '\0' "$1" | dd of="$bdev" bs=4k seek="$2" oflag=direct,sync iflag=fullblock conv=notrunc,nocreat status=none
 }
 
 case_clean_read() {
@@ -166,7 +166,7 @@ case_clean_read() {
 	done
 	errors=$(($(cat "$SYSFS/$uuid/cache0/io_errors") - errors))
 	at_least "reads that the cache failed" $errors 1
-	saw "all is read from the disk"
+	saw "$(all_held && echo "all is read from the disk" || echo "not so")"
 	no_fragile_pair
 }
 
@@ -184,7 +184,7 @@ case_dirty_tail() {
 	put writeback "$dir/cache_mode"
 	put 0 "$dir/writeback_running"
 	block n 64
-	is "the new block" "$(dd if="$bdev" bs=4k skip=64 count=1 iflag=direct status=none | tr -d n | wc -c)" 0
+	is "bytes of the new block" "$(dd if="$bdev" bs=4k skip=64 count=1 iflag=direct status=none | tr -cd n | wc -c)" 4096
 	errors=$(cat "$SYSFS/$uuid/cache0/io_errors")
 	ok "the cache cannot be read" dm_table upper "0 $size flakey $cache 0 0 60 1 error_reads"
 	bytes=$(dd if="$bdev" bs=260k count=1 iflag=direct status=none 2>/dev/null | tail -c 4096 | head -c 1)
@@ -192,7 +192,7 @@ case_dirty_tail() {
 	at_least "reads that the cache failed" $(($(cat "$SYSFS/$uuid/cache0/io_errors") - errors)) 1
 	is "old data is read" "$([ "$bytes" = o ] && echo yes || echo no)" no
 	saw "$([ -z "$bytes" ] && echo "an error" || echo "the last block is $([ "$bytes" = n ] && echo new || echo old)")"
-	is "the new block, read again" "$(dd if="$bdev" bs=4k skip=64 count=1 iflag=direct status=none | tr -d n | wc -c)" 0
+	is "bytes of the new block, read again" "$(dd if="$bdev" bs=4k skip=64 count=1 iflag=direct status=none | tr -cd n | wc -c)" 4096
 	no_fragile_pair
 }
 
@@ -325,15 +325,30 @@ case_fail_fast() {
 	no_fragile_pair
 }
 
+# is_congested: there is a limit, in bytes, for what goes through the cache; 0 is none
+is_congested() {
+	local limit
+	limit=$(cat "$SYSFS/$uuid/congested") || result 1 "the limit can be read"
+	[ "$(bytes_of "$limit")" != 0 ]
+}
+
+# becomes TARGET: the cache does, and nobody waits for udev to have looked at it
+becomes() {
+	dmsetup suspend --noflush upper && dmsetup load upper --table "0 $size $1" && dmsetup resume --noudevsync upper
+}
+
 # With 50 ms for a request, and two at a time.
 case_congested() {
-	local disk=/sys/kernel/config/nullb/slow word most=0 n
+	local disk=/sys/kernel/config/nullb/slow word most=0 n size upper
 	modprobe null_blk nr_devices=0
 	mkdir $disk
 	for word in size=128 memory_backed=1 irqmode=2 completion_nsec=50000000 hw_queue_depth=2 submit_queues=1 power=1; do
 		put "${word#*=}" "$disk/${word%%=*}" || result 1 "$word"
 	done
-	a_pair "$cache" /dev/slow --bucket 65536
+	size=$(blockdev --getsz "$cache")
+	dmsetup create upper --table "0 $size linear $cache 0"
+	upper=$(readlink -f /dev/mapper/upper)
+	a_pair "$upper" /dev/slow --bucket 65536
 	put 0 "$dir/writeback_running"
 	fio --name=soil --filename="$bdev" --rw=randwrite --bs=4k --size=64M --io_size=2M --direct=1 --ioengine=libaio --iodepth=8 \
 		--randseed=1 --output-format=terse >/dev/null
@@ -342,15 +357,26 @@ case_congested() {
 	set_to writeback_percent=0 writeback_delay=0 writeback_running=1
 	for n in {1..40}; do
 		sleep 0.1
-		word=$(bytes_of "$(cat "$SYSFS/$uuid/congested")")
-		# Bytes that a request may have to go through the cache; 0 is no limit.
-		[ "$word" = 0 ] || most=$((most + 1))
+		is_congested && most=$((most + 1))
 	done
 	at_least "bytes that are written back" $((2097152 - $(bytes_of "$(cat "$dir/dirty_data")"))) 65536
 	is "of $n looks those with a congested cache" $most 0
 	saw "$([ $most = 0 ] && echo no || echo "yes, in $most of $n looks")"
 	set_to writeback_running=0
+	# What users read counts.
+	ok "a block in the cache" block n 0
+	hold_udev
+	ok "the cache is slow" becomes "delay $cache 0 1000"
+	# A millisecond forgives one.
+	for n in {1..10}; do
+		dd if="$bdev" of=/dev/null bs=4k count=1 iflag=direct status=none
+		is_congested && word=congested && break
+	done
+	is "after slow reads of a user" "$word" congested
+	ok "the cache is fast" becomes "linear $cache 0"
+	let_udev
 	ok "all stop" stop_all
+	ok "nobody holds the cache" within 10 dmsetup remove upper
 	put 0 $disk/power
 	rmdir $disk
 }
@@ -367,7 +393,8 @@ case_flush_past() {
 	dmsetup suspend --noflush upper
 	dd if=/dev/zero of=/mnt/x/other bs=64k count=4 conv=fsync status=none &
 	writer=$!
-	sleep 3
+	ok "a write goes to the disk" within 30 a_write_is_traced
+	sleep 2
 	traced_writes >/tmp/traced
 	dmsetup resume upper
 	wait $writer

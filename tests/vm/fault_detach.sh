@@ -305,7 +305,7 @@ case_between_stores() {
 		within 10 written_back || break
 		start=$EPOCHREALTIME
 		stores_and_detach $rounds
-		within 8 test ! -e "$dir/cache" || break
+		within 30 test ! -e "$dir/cache" || break
 		took=$(since "$start")
 		longest=$((took > longest ? took : longest))
 		rounds=$((rounds + 1))

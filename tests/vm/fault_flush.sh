@@ -10,10 +10,6 @@
 # case: not_needed | - | 20 x write and fsync in writeback: flushes sent to the backing disk
 # What an fsync has acknowledged is on the backing disk, whose volatile cache forgets the rest when its power fails.
 . "$(dirname "$0")/lib_fault.sh"
-modprobe -qn nbd || {
-	echo "1..0 # SKIP this kernel has no nbd"
-	exit 4
-}
 cache=$(disk cache) back=/dev/nbd0 state=/run/forgetful
 
 # a_disk: a new one, under a new pair in cache mode MODE

@@ -24,7 +24,7 @@ case_minimum() {
 		soil "$bdev" 8192
 		sleep 2.5
 		rate=$(number rate)
-		ok "$minimum: all is written back" within 5 is_clean "$dir"
+		ok "$minimum: all is written back" within 30 is_clean "$dir"
 		at_least "$minimum: rate in bytes per second" "$rate" 900000000000
 		saw "$minimum: rate $rate B/s, $(cat "$dir/dirty_data") of 8M left after 2.5 s or more"
 	done
@@ -93,17 +93,17 @@ case_stale_share() {
 	register "$back2"
 	ok "a second device" put "$uuid" "$(sysdir "$back2")/attach"
 	soil "$bdev" 1024
-	ok "a step of the controller" within 5 with_target 0
+	ok "a step of the controller" within 20 with_target 0
 	sleep 1.5
 	both=$(number target)
 	put 1 "$(sysdir "$back2")/detach"
 	ok "the second one is detached" within 20 test ! -e "$(sysdir "$back2")/cache"
-	ok "that gives its share back, too" within 4 with_target $((both * 3 / 2))
+	ok "that gives its share back, too" within 20 with_target $((both * 3 / 2))
 	ok "it is attached again" put "$uuid" "$(sysdir "$back2")/attach"
-	ok "and has its share" within 4 with_target_below $((both * 3 / 2))
+	ok "and has its share" within 20 with_target_below $((both * 3 / 2))
 	put 1 "$(sysdir "$back2")/stop"
 	ok "the second one is stopped" within 20 test ! -e "$(sysdir "$back2")"
-	within 4 with_target $((both * 3 / 2))
+	within 20 with_target $((both * 3 / 2))
 	alone=$(number target)
 	at_least "target without it" "$alone" $((both * 3 / 2))
 	saw "target $((both / 1024)) KiB with it, $((alone / 1024)) KiB without"
@@ -128,6 +128,23 @@ has_integral() {
 	[ "$(number integral)" -gt "$1" ]
 }
 
+# runs: of the controller
+runs() {
+	sed -n 's/^runs: //p' "$debug/bcache/$(basename "$back")/rate_work"
+}
+more_runs_than() {
+	[ "$(runs)" -gt "$1" ]
+}
+
+# some_steps: the controller has made two more, one a second
+some_steps() {
+	if [ "$DRIVER" = c ]; then
+		sleep 2.5
+	else
+		ok "steps of the controller" within 20 more_runs_than $(($(runs) + 1))
+	fi
+}
+
 case_integral() {
 	local before after
 	an_integral
@@ -139,7 +156,7 @@ case_integral() {
 	set_to writeback_running=0 writeback_percent=0
 	soil_randomly 8M
 	set_to writeback_percent=14 writeback_running=1
-	sleep 2.5
+	some_steps
 	after=$(shown integral)
 	is "integral part of a new attachment" "$after" 0.0k
 	saw "$before/s before, $after/s after"
@@ -150,10 +167,10 @@ case_integral_inverse() {
 	an_integral
 	# From now on the target is a little above what is dirty.
 	set_to writeback_percent=14
-	sleep 1.5
+	some_steps
 	before=$(shown integral)
 	set_to writeback_rate_i_term_inverse=1
-	sleep 1.5
+	some_steps
 	after=$(shown integral)
 	at_most "integral part" "$(bytes_of "$after")" "$(bytes_of "$before")"
 	saw "$before/s before, $after/s after"

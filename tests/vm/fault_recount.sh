@@ -207,12 +207,13 @@ letters() {
 	done
 }
 
-# not_letter DEV LETTER SKIP: bytes there that are another one; SKIP units of 8 KiB come before the data
-not_letter() {
+# what_is DEV LETTER SKIP: bytes there that are this letter, and that are another one; SKIP units of 8 KiB come before the data
+what_is() {
 	local at
 	for at in 0 2048; do
 		dd if="$1" bs=8k skip=$(($3 + at)) count=8 iflag=direct status=none
-	done | tr -d "$2" | wc -c
+	done >/tmp/letters
+	echo "$(tr -cd "$2" </tmp/letters | wc -c) $(tr -d "$2" </tmp/letters | wc -c)"
 }
 
 # two_devices: "busy" is the next one of the set in the index; nothing of either is written back. Sets dir2 and bdev2.
@@ -240,10 +241,10 @@ case_neighbours_keys() {
 	set_to writeback_percent=0 writeback_delay=0 writeback_running=1
 	ok "the one is clean" within 20 is_clean "$dir"
 	is "dirty data of the other" "$(cat "$dir2/dirty_data")" "$before"
-	is "what its disk has of that" "$(not_letter "$busy" b 1)" 131072
-	is "what the disk of the first has of other data" "$(not_letter "$back" a 1)" 0
-	is "what is read from the other" "$(not_letter "$bdev2" b 0)" 0
-	saw "the other's data is where it was"
+	is "what its disk has of that, and of other data" "$(what_is "$busy" b 1)" "0 131072"
+	is "what the disk of the first has, and of other data" "$(what_is "$back" a 1)" "131072 0"
+	is "what is read from the other, and of other data" "$(what_is "$bdev2" b 0)" "131072 0"
+	saw "$(all_held && echo "the other's data is where it was" || echo "not so")"
 }
 
 case_others_keys() {
@@ -251,6 +252,7 @@ case_others_keys() {
 	two_devices
 	soil "$bdev" 4096
 	soil "$bdev2" 1024
+	is "dirty data" "$(cat "$dir/dirty_data") $(cat "$dir2/dirty_data")" "4.0M 1.0M"
 	ok "stopped" stop_all
 	ok "registered again" register "$cache" "$back" "$busy"
 	for d in "$dir" "$dir2"; do

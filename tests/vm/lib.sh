@@ -28,12 +28,13 @@ result() {
 
 # ok NAME COMMAND...: the command succeeds
 ok() {
-	local name=$1 log rc
+	# The command sees these names, too.
+	local _name=$1 _said _rc
 	shift
-	log=$("$@" 2>&1)
-	rc=$?
-	result "$rc" "$name"
-	[ "$rc" -eq 0 ] || printf '%s\n' "$log" | sed 's/^/#   /'
+	_said=$("$@" 2>&1)
+	_rc=$?
+	result "$_rc" "$_name"
+	[ "$_rc" -eq 0 ] || printf '%s\n' "$_said" | sed 's/^/#   /'
 }
 
 # fails NAME COMMAND...: the command fails
@@ -271,6 +272,10 @@ trace_writes() {
 	_traced=$(($(stat -Lc '0x%t' "$1"))),$(($(stat -Lc '0x%T' "$1")))
 	put 1 $tracing/events/block/block_bio_queue/enable
 }
+# a_write_is_traced: there has been one since then
+a_write_is_traced() {
+	grep -q " block_bio_queue: $_traced [A-Z]*W" /sys/kernel/tracing/trace
+}
 # traced_writes: a line for each write since then: flags as blktrace prints them, first sector, sectors
 traced_writes() {
 	put 0 /sys/kernel/tracing/events/block/block_bio_queue/enable
@@ -330,7 +335,7 @@ fio_verify() {
 	local name=$1 dev=$2
 	shift 2
 	_seed=$((_seed + 1))
-	ok "$name" fio --name=verify --filename="$dev" --direct=1 --ioengine=libaio --verify=crc32c \
+	ok "$name" fio --name=verify --filename="$dev" --allow_file_create=0 --direct=1 --ioengine=libaio --verify=crc32c \
 		--verify_fatal=1 --randseed=$_seed --output-format=terse "$@"
 }
 

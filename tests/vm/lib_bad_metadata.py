@@ -413,15 +413,18 @@ class Test:
             def io():
                 fd = os.open(disk, os.O_RDWR | os.O_DIRECT)
                 buf = mmap.mmap(-1, 1 << 16)
+                ended = {os.preadv: 0, os.pwritev: 0}
                 for n in range(10):
                     for at, call in (n * size // 10 >> 16 << 16, os.preadv), (self.rng.randrange(size >> 17) << 16, os.pwritev):
                         try:
-                            call(fd, [buf], at)
+                            ended[call] += call(fd, [buf], at) == len(buf)
                         except OSError:
                             pass
+                if not all(ended.values()):
+                    raise OSError(errno.EIO, "nothing can be read, or written")
 
-            bounded("use", io)
-            used.append("used")
+            # It is another process.
+            used.append("useless" if bounded("use", io) else "used")
         for gc in glob.glob("/sys/fs/bcache/*-*/internal/trigger_gc"):
             try:
                 bounded("gc", lambda: put("1", gc))
@@ -450,6 +453,7 @@ class Test:
             end = name(code)
         else:
             end = self.use()
+            good = good and (want != "works" or end == "used")
         stop_all(self.cache.path, self.back.path)
         self.ends[end] = self.ends.get(end, 0) + 1
         return good, end, lines

@@ -21,13 +21,25 @@ saw() {
 	echo "# saw: $_case: $*"
 }
 
+# is_gone PID: the job has ended
+is_gone() {
+	! kill -0 "$1"
+}
+
+# all_held: no check of this case has failed
+all_held() {
+	[ "$_failed" = "$_before" ]
+}
+
 # run_cases [NAME...]: calls case_NAME for each
 run_cases() {
 	[ $# -gt 0 ] || mapfile -t <<<"$(sed -n 's/^# case: \([a-z0-9_]*\) .*/\1/p' "$0")"
 	[ $# -gt 0 ] || set -- "${MAPFILE[@]}"
 	for _case; do
-		_start=$EPOCHREALTIME
+		_start=$EPOCHREALTIME _before=$_failed
+		declare -F "case_$_case" >/dev/null || result 1 "there is a case of that name"
 		"case_$_case"
+		let_udev
 		ok "all stop" stop_all
 		note "$_case took $(awk -v a="$_start" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }') s"
 	done
@@ -61,7 +73,7 @@ set_to() {
 
 # soil DEV KIB [OFFSET IN KIB]: writes so much, in blocks of 4 KiB
 soil() {
-	dd if=/dev/zero of="$1" bs=4k count=$(($2 / 4)) seek=$((${3:-0} / 4)) oflag=direct status=none
+	dd if=/dev/zero of="$1" bs=4k count=$(($2 / 4)) seek=$((${3:-0} / 4)) oflag=direct conv=notrunc,nocreat status=none
 }
 
 # shown NAME [DIR]: a line of writeback_rate_debug, as it stands there

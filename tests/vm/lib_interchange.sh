@@ -31,10 +31,6 @@ fio_area() {
 loaded() {
 	[ "$(wc -l <"$OUT/log")" -gt $((lines + 1500)) ] && [ "$(dirty_bytes "$back")" -gt 2000000 ]
 }
-halt_writer() {
-	kill "$writer"
-	! wait "$writer"
-}
 # there: there is a disk in front of the backing device
 there() {
 	[ -b "$(bcache_of "$back")" ]
@@ -98,7 +94,12 @@ for step; do
 		writer=$!
 		ok "writes and writeback" within 60 loaded
 		;;
-	halt=writer) ok "the writer ends" halt_writer ;;
+	halt=writer)
+		kill "$writer"
+		# Not in a subshell, which has no jobs.
+		wait "$writer"
+		is "how the writer ends" $? 143
+		;;
 	stuck)
 		# With the register lock held, an attach waits for a disk that does not answer.
 		held=$(disk held)

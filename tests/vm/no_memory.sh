@@ -104,7 +104,7 @@ after_ok() {
 }
 # What an attach that failed has left can be stopped and had again, as can its set.
 after_error() {
-	detached && threads 1 && stopped "$dir" || return
+	detached && within 5 threads 1 && stopped "$dir" || return
 	if [ $((failed % 8)) = 7 ]; then
 		stopped "$SYSFS/$uuid" && register "$cache" || return
 	fi

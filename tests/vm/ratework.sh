@@ -108,7 +108,8 @@ ok "it goes on waiting" test -e "$file"
 sleep 5
 is "it is said once" "$(dmesg | grep -c "$said")" 1
 dmsetup resume slow
-ok "the request ends" wait $reader
+wait $reader
+result $? "the request ends"
 is "with the right data" "$(cat /tmp/sum)" "$sum"
 ok "the detach ends" within 20 test ! -e "$file"
 is "the backing device has the data" "$(dd if="$bdev" bs=64k count=16 iflag=direct status=none | md5sum)" "$sum"

@@ -34,12 +34,15 @@ because() {
 
 # Someone keeps writing the knob that re-armed the rate work after its set was freed: as fast as can be, through one open file.
 writer='$| = 1; open F, ">", $ARGV[0] or die; $SIG{TERM} = sub { print "$n\n"; exit }; $n = 0;
+	syswrite F, "10\n" and $n++; open G, ">", $ARGV[1];
 	while (1) { syswrite F, "10\n" and $n++ }'
 
 one_round() {
 	local bdev dir uuid start load writers=() n
 	# This is a process of its own: what it has begun ends with it.
 	trap 'kill $(jobs -p) 2>/dev/null' EXIT
+	# However the round before has ended.
+	dm_table fragile "$linear" || because "the disk cannot be exchanged" || return
 	stop_all 20
 	wipefs -qa "$back"
 	bdev=$(start_pair $fragile "$back" --bucket 65536) || because "no device" || return
@@ -60,10 +63,12 @@ one_round() {
 		within 20 written_above "$bdev" 1000 || because "nothing written" || return
 	fi
 	put 1 "$SYSFS/$uuid/internal/trigger_gc"
-	perl -e "$writer" "$dir/writeback_percent" >/run/writes.1 &
-	writers+=($!)
-	perl -e "$writer" "$dir/writeback_percent" >/run/writes.2 &
-	writers+=($!)
+	rm -f /run/begun.?
+	for n in 1 2; do
+		perl -e "$writer" "$dir/writeback_percent" /run/begun.$n >/run/writes.$n &
+		writers+=($!)
+	done
+	within 20 test -e /run/begun.1 -a -e /run/begun.2 || because "nobody stores" || return
 	dm_table fragile "0 $size error" || because "the disk cannot be exchanged" || return
 	start=$SECONDS
 	while [ -e "$SYSFS/$uuid" ] && [ $((SECONDS - start)) -lt 40 ]; do

@@ -72,6 +72,7 @@ fn main() -> ExitCode {
         }
     }
     println!("1..{}", report.said);
+    assert!(report.said > 0, "no case of that name");
     if report.failed != 0 {
         println!("# {} figures are not as they have to be", report.failed);
         return ExitCode::FAILURE;
