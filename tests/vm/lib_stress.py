@@ -6,12 +6,12 @@ time; checks each block that it reads against what was acknowledged.
   lib_stress.py [--requests-fail] [--cache-fails FILE] BACKING FIRST BLOCKS SECONDS SETTLED [GO]
 FIRST, BLOCKS: the area that is ours, in blocks of 4 KiB
 
-After SECONDS, or once the file GO is no more, it waits for the file SETTLED and then reads the whole area. A write that failed
-may have happened, or not, or in part. A disk that has failed a request has to fail all that come after it, since only the end
-of a disk is a reason, unless --requests-fail says that there are others. Once there is the file of --cache-fails the cache is
-one more: what was written and not synced may be lost with it, and older data come back, as from any disk that holds writes
-back: but not as long as the disk stays open, and never what was synced. Prints what it did; exit status 1 if a block held
-anything else.
+After SECONDS and a write, or once the file GO is no more, it waits for the file SETTLED and then reads the whole area. A
+write that failed may have happened, or not, or in part. A disk that has failed a request has to fail all that come after it,
+since only the end of a disk is a reason, unless --requests-fail says that there are others. Once there is the file of
+--cache-fails the cache is one more: what was written and not synced may be lost with it, and older data come back, as from
+any disk that holds writes back: but not as long as the disk stays open, and never what was synced. Prints what it did; exit
+status 1 if a block held anything else.
 """
 import mmap
 import os
@@ -81,6 +81,8 @@ def write(fd, at, n):
         allowed[at + i] = {seq}
         unsynced[at + i] = seq
     count["writes"] += 1
+    if count["writes"] == 1:
+        print(f"{backing}: has written", flush=True)
     return True
 
 
@@ -152,14 +154,20 @@ def may_have_lost():
         allowed = [set(stamps) for stamps in later]
 
 
+def goes_on():
+    if os.path.exists(settled) or (go is not None and not os.path.exists(go)):
+        return False
+    return time.monotonic() < end or not count["writes"]
+
+
 end = time.monotonic() + seconds
-while time.monotonic() < end and (go is None or os.path.exists(go)):
+while goes_on():
     disk = opened()
     if disk is None:
         time.sleep(0.05)
         continue
     may_have_lost()
-    work(disk, min(end, time.monotonic() + rng.random()))
+    work(disk, time.monotonic() + rng.random())
     os.close(disk)
     time.sleep(0.02)
 while not os.path.exists(settled):
