@@ -6,6 +6,7 @@
 //! in `extents.c`.
 
 use super::{
+    chunks::ChunkList,
     leaf::{
         Leaf,
         LeafNode,
@@ -26,7 +27,12 @@ use bcache_core::{
         Key,
         Pos, //
     },
-    keymap::NoMem, //
+    keymap::{
+        Change,
+        NoMem,
+        CHANGE_WORDS,
+        REPLACE_STEP, //
+    }, //
 };
 use bcache_kernel::{
     memalloc::noio,
@@ -37,17 +43,12 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Words that must be free in a leaf for one change: three keys, each of which may cut another in
-/// two.
-const ROOM_WORDS: usize = 24;
 /// Bytes of pending keys at which a leaf is to be written (C: `PAGE_SIZE - 48`).
 const SET_LIMIT: usize = 4096 - 48;
 /// Words at which the flusher is told.
 const SET_WORDS: usize = (SET_LIMIT - 32) / 8;
 /// Words at which who inserts writes the leaf, since the flusher cannot keep up.
 const SET_WORDS_MOST: usize = SET_WORDS * 4;
-/// Older keys that one step of a replace may meet.
-const REPLACE_STEP: usize = 2;
 
 /// What a change of a leaf may wait for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -95,7 +96,7 @@ fn part_before(k: &Key, end: Pos) -> Key {
 impl CacheSet {
     /// Whether a leaf has no room for another change before it is rewritten.
     pub(super) fn leaf_full(&self, leaf: &Leaf, n: &LeafNode) -> bool {
-        let words = n.pending.words().saturating_add(ROOM_WORDS);
+        let words = n.pending.words().saturating_add(CHANGE_WORDS);
         n.written.saturating_add(set_blocks(&self.geo, words)) > self.node_blocks(leaf.key.sectors)
     }
 
@@ -280,19 +281,22 @@ impl CacheSet {
         k: &Key,
         pin: Option<&JournalPin>,
     ) -> Result<(), NoMem> {
-        let bucket = self.geo.bucket_sectors();
-        // If the second step fails for memory the whole is done again, which does the first one no
-        // harm.
-        n.pending.insert(k, bucket, |_| ())?;
+        let mut change = self.change(leaf, n);
+        change.put(k, |old| self.key_dropped(old))?;
+        self.key_added(k);
         leaf.mark_dirty(n, pin);
-        let dropped = |old: &Key| self.key_dropped(old);
-        if k.ptrs() == 0 {
-            n.keys.erase(k.inode(), k.start(), k.end(), dropped)?;
-        } else {
-            n.keys.insert(k, bucket, dropped)?;
-            self.key_added(k);
-        }
         Ok(())
+    }
+
+    /// A change of a leaf.
+    fn change<'a>(&self, leaf: &Leaf, n: &'a mut LeafNode) -> Change<'a, ChunkList> {
+        Change {
+            keys: &mut n.keys,
+            pending: &mut n.pending,
+            erased: &mut n.erased,
+            end: leaf.key.end,
+            bucket_sectors: self.geo.bucket_sectors(),
+        }
     }
 
     /// Puts `k` over those of its sectors that are still mapped as `expected` maps them; gives how
@@ -334,24 +338,12 @@ impl CacheSet {
         k: &Key,
         expected: &Key,
     ) -> Result<u32, NoMem> {
-        let bucket = self.geo.bucket_sectors();
-        let LeafNode { keys, pending, .. } = n;
-        pending.reserve(REPLACE_STEP)?;
-        let mut lost = false;
-        let put = keys.replace(
+        let put = self.change(leaf, n).replace(
             k,
             expected,
-            bucket,
-            |part| {
-                lost |= pending.insert(part, bucket, |_| ()).is_err();
-                self.key_added(part);
-            },
+            |part| self.key_added(part),
             |old| self.key_dropped(old),
         )?;
-        if lost {
-            // Memory was reserved for this.
-            self.set_error(format_args!("btree key lost for lack of memory"));
-        }
         if put != 0 {
             leaf.mark_dirty(n, None);
         }
@@ -402,16 +394,16 @@ impl CacheSet {
             }
             stale |= old.ptr().is_some_and(|p| p.is_available());
         }
-        let bucket = self.geo.bucket_sectors();
-        if stale && self.leaf_full(leaf, n) {
+        let erase = stale && !self.leaf_full(leaf, n);
+        if stale && !erase {
             // A full leaf cannot be split here. The fill does that, but may never come; a leaf that is made anew has no stale keys.
             n.hides_stale = true;
-        } else if stale {
-            let erased = Key::extent(k.inode(), k.start(), k.size(), false, None);
-            n.pending.insert(&erased, bucket, |_| ())?;
+        }
+        let mut change = self.change(leaf, n);
+        change.check(k, erase, |old| self.key_dropped(old))?;
+        if erase {
             leaf.mark_dirty(n, None);
         }
-        n.keys.insert(k, bucket, |old| self.key_dropped(old))?;
         Ok(true)
     }
 

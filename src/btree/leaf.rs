@@ -45,6 +45,8 @@ pub(super) struct LeafNode {
     pub(super) written: u32,
     /// The oldest journal entry that has keys of `pending`.
     pub(super) pin: Option<JournalPin>,
+    /// The leaf on disk, or what is pending, has keys without pointer: ranges that were erased.
+    pub(super) erased: bool,
     /// The leaf on disk has stale keys that `keys` has no more. Gc does not see how old they get, so that it has to write the
     /// leaf anew.
     pub(super) hides_stale: bool,
@@ -61,6 +63,7 @@ impl LeafNode {
             seq,
             written: 0,
             pin: None,
+            erased: false,
             hides_stale: false,
             frozen: false,
         }

@@ -282,6 +282,7 @@ impl CacheSet {
         keys.chunks_mut().set_depth(Depth::None);
         let mut node = LeafNode::fresh(keys, info.seq);
         node.written = info.written_blocks;
+        node.erased = last.is_some();
         Ok(node)
     }
 

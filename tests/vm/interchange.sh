@@ -17,4 +17,13 @@ step c open hold verify=5:A verify=6:B fill=7:B stop
 step rust open hold verify=5:A verify=7:B fill=8:A stop
 step c open verify=8:A verify=7:B drain attach hold fill=9:B dirty stop
 step rust open verify=8:A verify=9:B drain stop raw verify=8:A verify=9:B
+
+# The C driver reads a node into a buffer of its size: what this one appends must be as long as what C makes of it, where the
+# middle of an extent is overwritten and where one is put into the middle of an erased range.
+use_disks cache=128M back=64M
+step rust format=65536 hold extents=0 extents=1 around=1 middles=0:28 middles=1:28 sum=1 dirty stop
+step c open hold same=1 middles=0:44 middles=1:12 sum=2 stop
+step rust open hold same=2 middles=0:12 middles=1:44 sum=3 stop
+step c open hold same=3 stop
+step rust open same=3 drain same=3 stop raw same=3
 finish

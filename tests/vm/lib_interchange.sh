@@ -27,6 +27,20 @@ fio_area() {
 	fio --name=area --filename="$disk" --direct=1 --ioengine=libaio --rw=randwrite --bsrange=4k-64k --iodepth=16 \
 		--offset="$offset" --size=12m --randseed="$seed" --verify=crc32c --verify_header_seed=1 --verify_fatal=1 --output-format=terse "$@"
 }
+# extents AREA: 256 of 64 KiB each, area 0 or 1; what the index has of them so far is written
+extents() {
+	dd if=/dev/urandom of="$disk" bs=64k count=256 seek=$(($1 * 256)) oflag=direct conv=nocreat iflag=fullblock status=none &&
+		put 1 "$SYSFS/$(set_uuid "$cache")/internal/trigger_gc"
+}
+# middles AREA KIB: 4 KiB of each extent are written, so far from its start
+middles() {
+	fio --name=middles --filename="$disk" --direct=1 --rw=write:60k --bs=4k --offset=$(($1 * 16384 + $2))k --number_ios=256 \
+		--size=$((16384 - $2))k --randrepeat=0 --output-format=terse
+}
+# both: a sum of both areas
+both() {
+	dd if="$disk" bs=1M count=32 iflag=direct status=none | md5sum
+}
 # loaded: much has been written and there is dirty data
 loaded() {
 	[ "$(wc -l <"$OUT/log")" -gt $((lines + 1500)) ] && [ "$(dirty_bytes "$back")" -gt 2000000 ]
@@ -66,6 +80,15 @@ for step; do
 	fill=*) ok "fill area ${value#*:} with seed ${value%:*}" fio_area "${value%:*}" "${value#*:}" --do_verify=0 ;;
 	verify=*) ok "area ${value#*:} holds seed ${value%:*}" fio_area "${value%:*}" "${value#*:}" --verify_only ;;
 	differs=*) fails "area ${value#*:} does not hold seed ${value%:*}" fio_area "${value%:*}" "${value#*:}" --verify_only ;;
+	extents=*) ok "extents in area $value" extents "$value" ;;
+	around=*)
+		put writearound "$dir/cache_mode"
+		ok "area $value is erased from the cache" extents "$value"
+		put writeback "$dir/cache_mode"
+		;;
+	middles=*) ok "a piece in the middle of each" middles "${value%:*}" "${value#*:}" ;;
+	sum=*) both >"$OUT/sum.$value" ;;
+	same=*) is "both areas" "$(both)" "$(cat "$OUT/sum.$value")" ;;
 	dirty) ok "there is dirty data" test "$(dirty_bytes "$back")" -gt 1000000 ;;
 	check) ok "all that was synced is there" python3 "$writer_py" settle "$disk" "$OUT/log" $blocks ;;
 	drain)

@@ -10,15 +10,24 @@
 //!
 //! C reference: `drivers/md/bcache/bset.c`, `extents.c` (`bch_extent_insert_fixup`).
 
+mod change;
 mod chunk;
 mod cursor;
 mod overlay;
 
-pub use self::chunk::{
-    Chunk,
-    Chunks,
-    NoMem,
-    CHUNK_KEYS, //
+pub use self::{
+    change::{
+        Change,
+        Replaced,
+        CHANGE_WORDS,
+        REPLACE_STEP, //
+    },
+    chunk::{
+        Chunk,
+        Chunks,
+        NoMem,
+        CHUNK_KEYS, //
+    }, //
 };
 
 use crate::key::{

@@ -9,7 +9,8 @@ use super::cursor::At;
 use super::{
     Chunks,
     KeyMap,
-    NoMem, //
+    NoMem,
+    Replaced, //
 };
 use crate::key::{
     Key,
@@ -67,7 +68,7 @@ impl<C: Chunks> KeyMap<C> {
     ///
     /// `dropped` sees every piece of older keys that is overwritten, in ascending order. The key is joined
     /// with its neighbours where [`Key::try_merge`] allows it, unless exactly this key is there already. A key without pointer is kept like any other.
-    /// A key of size 0, or larger than its end, changes nothing.
+    /// A key of size 0, or larger than its end, changes nothing. Gives the second half of an older key that it cut in two.
     ///
     /// # Errors
     ///
@@ -77,9 +78,9 @@ impl<C: Chunks> KeyMap<C> {
         k: &Key,
         bucket_sectors: u32,
         mut dropped: impl FnMut(&Key),
-    ) -> Result<(), NoMem> {
+    ) -> Result<Option<Key>, NoMem> {
         if !covers(k) || self.append(k, bucket_sectors)? {
-            return Ok(());
+            return Ok(None);
         }
         self.lay(k, bucket_sectors, &mut dropped)
     }
@@ -115,7 +116,8 @@ impl<C: Chunks> KeyMap<C> {
         Ok(())
     }
 
-    /// Removes `start..end` of `inode`; `dropped` sees every piece that is removed, in ascending order.
+    /// Removes `start..end` of `inode`; `dropped` sees every piece that is removed, in ascending order. Gives the second half
+    /// of a key that this cut in two.
     ///
     /// # Errors
     ///
@@ -126,32 +128,31 @@ impl<C: Chunks> KeyMap<C> {
         start: u64,
         end: u64,
         mut dropped: impl FnMut(&Key),
-    ) -> Result<(), NoMem> {
+    ) -> Result<Option<Key>, NoMem> {
         if start >= end {
-            return Ok(());
+            return Ok(None);
         }
         let span = Span { inode, start, end };
         let at = self.locate(span.start_pos());
         let Some(old) = self.overlapping(at, &span) else {
-            return Ok(());
+            return Ok(None);
         };
         if old.start() >= start {
             self.clear_from(at, &span, &mut dropped);
-            return Ok(());
+            return Ok(None);
         }
         if old.end() > end {
             let at = self.room_with(at, 1)?;
-            self.split_around(at, &old, &span, &mut dropped);
-            return Ok(());
+            return Ok(Some(self.split_around(at, &old, &span, &mut dropped)));
         }
         self.cut_back(at, &old, &span, &mut dropped);
         let next = self.normal(at.plus(1));
         self.clear_from(next, &span, &mut dropped);
-        Ok(())
+        Ok(None)
     }
 
     /// Puts `k` over those of its sectors that are still mapped to where `expected` maps them; see
-    /// [`Key::matches_piece`]. Gives the number of sectors put.
+    /// [`Key::matches_piece`].
     ///
     /// `inserted` sees every piece put, `dropped` every piece of older keys overwritten (before that).
     ///
@@ -167,9 +168,13 @@ impl<C: Chunks> KeyMap<C> {
         bucket_sectors: u32,
         mut inserted: impl FnMut(&Key),
         mut dropped: impl FnMut(&Key),
-    ) -> Result<u32, NoMem> {
+    ) -> Result<Replaced, NoMem> {
+        let mut replaced = Replaced {
+            sectors: 0,
+            rest: None,
+        };
         let (Some(mine), Some(theirs)) = (Span::of(k), Span::of(expected)) else {
-            return Ok(0);
+            return Ok(replaced);
         };
         let mut span = Span {
             inode: mine.inode,
@@ -177,10 +182,9 @@ impl<C: Chunks> KeyMap<C> {
             end: mine.end.min(theirs.end),
         };
         if mine.inode != theirs.inode || span.start >= span.end {
-            return Ok(0);
+            return Ok(replaced);
         }
         self.reserve_replace(&span, expected)?;
-        let mut done = 0u32;
         while span.start < span.end {
             let at = self.locate(span.start_pos());
             let Some(old) = self.overlapping(at, &span) else {
@@ -189,13 +193,14 @@ impl<C: Chunks> KeyMap<C> {
             if old.matches_piece(expected) {
                 let common = span.piece_of(&old);
                 let piece = k.piece(common.start(), common.end());
-                self.insert(&piece, bucket_sectors, &mut dropped)?;
+                // Only a key that goes on on both sides of the span is cut in two, and then there is no other.
+                replaced.rest = self.insert(&piece, bucket_sectors, &mut dropped)?;
                 inserted(&piece);
-                done = done.saturating_add(piece.size());
+                replaced.sectors = replaced.sectors.saturating_add(piece.size());
             }
             span.start = old.end();
         }
-        Ok(done)
+        Ok(replaced)
     }
 
     /// Gets the memory that [`Self::replace`] may need: where a key goes on before or behind the span, a
@@ -236,17 +241,19 @@ impl<C: Chunks> KeyMap<C> {
         k: &Key,
         bucket_sectors: u32,
         dropped: &mut dyn FnMut(&Key),
-    ) -> Result<(), NoMem> {
+    ) -> Result<Option<Key>, NoMem> {
         let span = Span::over(k);
         let at = self.locate_next(span.start_pos());
         let Some(old) = self.overlapping(at, &span) else {
-            return self.lay_between(at, k, bucket_sectors);
+            self.lay_between(at, k, bucket_sectors)?;
+            return Ok(None);
         };
+        let mut rest = None;
         let (sticks_left, sticks_right) = (old.start() < span.start, old.end() > span.end);
         let placed = match (sticks_left, sticks_right) {
             (true, true) => {
                 let at = self.room_with(at, 2)?;
-                self.split_around(at, &old, &span, dropped);
+                rest = Some(self.split_around(at, &old, &span, dropped));
                 self.put(at.plus(1), k);
                 at.plus(1)
             }
@@ -266,7 +273,7 @@ impl<C: Chunks> KeyMap<C> {
             // It is there already: a replay says again what the leaf has.
             (false, false) if old == *k => {
                 dropped(&old);
-                return Ok(());
+                return Ok(None);
             }
             (false, false) => {
                 dropped(&old);
@@ -280,7 +287,7 @@ impl<C: Chunks> KeyMap<C> {
         }
         let c = self.join(placed, bucket_sectors);
         self.tidy(c);
-        Ok(())
+        Ok(rest)
     }
 
     /// Puts `k` before slot `at`, where no key has sectors of it.
@@ -308,11 +315,19 @@ impl<C: Chunks> KeyMap<C> {
         Ok(())
     }
 
-    /// Cuts `old`, in slot `at`, in two around `span`; there must be room for one key.
-    fn split_around(&mut self, at: At, old: &Key, span: &Span, dropped: &mut dyn FnMut(&Key)) {
+    /// Cuts `old`, in slot `at`, in two around `span`; there must be room for one key. Gives the second half.
+    fn split_around(
+        &mut self,
+        at: At,
+        old: &Key,
+        span: &Span,
+        dropped: &mut dyn FnMut(&Key),
+    ) -> Key {
         dropped(&span.piece_of(old));
+        let rest = old.piece(span.end, old.end());
         self.set(at, &old.piece(old.start(), span.start));
-        self.put(at.plus(1), &old.piece(span.end, old.end()));
+        self.put(at.plus(1), &rest);
+        rest
     }
 
     /// Takes the sectors of `span` off the end of `old`, in slot `at`.

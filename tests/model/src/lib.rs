@@ -7,9 +7,11 @@
 //! * `loom`: the shared-memory protocols over all interleavings (with up to 3 preemptions), and mutants
 //!   of them that must be found;
 //! * `states`: the life of a device over all states, C's and ours;
+//! * `leaf_sets.rs`: what is appended to a leaf, against what the C driver makes of it;
 //! * `props.rs`: against plain models, and that no input makes anything panic.
 
 pub mod c_rate;
+pub mod chunks;
 
 /// Random numbers for reproducible tests (xorshift64*).
 pub struct Rng(u64);

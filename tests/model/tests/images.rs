@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use bcache_core::geometry::{Geometry, MAX_JSET_BYTES};
 use bcache_core::key::{Key, Ptr};
-use bcache_core::keymap::{Chunk, Chunks, KeyMap, NoMem};
+use bcache_core::keymap::KeyMap;
 use bcache_core::num::BucketNr;
 use bcache_core::ondisk::bset::{parse_node, NodeKind, BSET_HEADER_BYTES};
 use bcache_core::ondisk::crc64::crc64_be;
@@ -17,6 +17,7 @@ use bcache_core::ondisk::jset::{parse_jset, BadJset, Jset};
 use bcache_core::ondisk::prio::parse_prio_set;
 use bcache_core::ondisk::superblock::{BdevState, CacheMode, Superblock, SB_BYTES};
 use bcache_core::ondisk::uuid;
+use model::chunks::VecChunks;
 
 fn fixture(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "..", "fixtures", name]
@@ -249,39 +250,6 @@ fn tell_node(out: &mut String, image: &[u8], geo: &Geometry, node: &Key, level: 
         list.len()
     )
     .unwrap();
-}
-
-#[derive(Default)]
-struct VecChunks(Vec<Chunk>);
-
-impl Chunks for VecChunks {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-    fn get(&self, i: usize) -> Option<&Chunk> {
-        self.0.get(i)
-    }
-    fn get_mut(&mut self, i: usize) -> Option<&mut Chunk> {
-        self.0.get_mut(i)
-    }
-    fn neighbours(&mut self, i: usize) -> Option<(&mut Chunk, &mut Chunk)> {
-        let (head, tail) = self.0.split_at_mut_checked(i + 1)?;
-        Some((head.last_mut()?, tail.first_mut()?))
-    }
-    fn partition(&self, before: impl Fn(&Chunk) -> bool) -> usize {
-        self.0.partition_point(|chunk| before(chunk))
-    }
-
-    fn insert(&mut self, i: usize) -> Result<&mut Chunk, NoMem> {
-        self.0.insert(i, Chunk::new());
-        Ok(&mut self.0[i])
-    }
-    fn remove(&mut self, i: usize) {
-        self.0.remove(i);
-    }
-    fn reserve(&mut self, _: usize) -> Result<(), NoMem> {
-        Ok(())
-    }
 }
 
 /// The content of a leaf, sector by sector.

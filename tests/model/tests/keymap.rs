@@ -3,70 +3,13 @@
 //! `KeyMap` against a model that knows every sector.
 
 use bcache_core::key::{Key, Pos, Ptr};
-use bcache_core::keymap::{Chunk, Chunks, KeyMap, NoMem};
+use bcache_core::keymap::{KeyMap, NoMem, Replaced};
+use model::chunks::VecChunks;
 use proptest::prelude::*;
 
 const INODES: usize = 2;
 const SECTORS: usize = 512;
 const BUCKET: u32 = 64;
-
-/// Chunks in a `Vec`, with an allocator that can run dry.
-#[derive(Default)]
-struct VecChunks {
-    list: Vec<Chunk>,
-    spare: Vec<Chunk>,
-    /// Allocations left; `None`: no limit.
-    budget: Option<usize>,
-}
-
-impl VecChunks {
-    fn alloc(&mut self) -> Result<Chunk, NoMem> {
-        match &mut self.budget {
-            Some(0) => return Err(NoMem),
-            Some(n) => *n -= 1,
-            None => {}
-        }
-        Ok(Chunk::new())
-    }
-}
-
-impl Chunks for VecChunks {
-    fn len(&self) -> usize {
-        self.list.len()
-    }
-    fn get(&self, i: usize) -> Option<&Chunk> {
-        self.list.get(i)
-    }
-    fn get_mut(&mut self, i: usize) -> Option<&mut Chunk> {
-        self.list.get_mut(i)
-    }
-    fn neighbours(&mut self, i: usize) -> Option<(&mut Chunk, &mut Chunk)> {
-        let (head, tail) = self.list.split_at_mut_checked(i + 1)?;
-        Some((head.last_mut()?, tail.first_mut()?))
-    }
-    fn partition(&self, before: impl Fn(&Chunk) -> bool) -> usize {
-        self.list.partition_point(|chunk| before(chunk))
-    }
-
-    fn insert(&mut self, i: usize) -> Result<&mut Chunk, NoMem> {
-        let c = match self.spare.pop() {
-            Some(c) => c,
-            None => self.alloc()?,
-        };
-        self.list.insert(i, c);
-        Ok(&mut self.list[i])
-    }
-    fn remove(&mut self, i: usize) {
-        self.list.remove(i);
-    }
-    fn reserve(&mut self, n: usize) -> Result<(), NoMem> {
-        while self.spare.len() < n {
-            let c = self.alloc()?;
-            self.spare.push(c);
-        }
-        Ok(())
-    }
-}
 
 type Map = KeyMap<VecChunks>;
 
@@ -213,6 +156,7 @@ fn step(map: &mut Map, model: &mut Model, op: &Op) -> Result<(), NoMem> {
         Op::Replace(k, expected) => {
             let mut put = empty();
             let n = map.replace(&k, &expected, BUCKET, |p| paint(&mut put, p), &mut see)?;
+            let n = n.sectors;
             let (mut count, mut want_put, mut want_gone) = (0, empty(), empty());
             for s in k.start().max(expected.start())..k.end().min(expected.end()) {
                 let i = k.inode() as usize;
@@ -368,7 +312,7 @@ fn appending_without_memory() {
     let nothing = |_: &Key| panic!("nothing was there");
     assert_eq!(map.insert(&next(168), 4, nothing), Err(NoMem));
     assert!(map.iter().copied().eq(before));
-    assert_eq!(map.insert(&next(168), 1024, nothing), Ok(()));
+    assert_eq!(map.insert(&next(168), 1024, nothing), Ok(None));
     assert_eq!((map.len(), map.chunks().list.len()), (42, 1));
     assert_eq!(map.last().unwrap().size(), 8);
     content(&map);
@@ -398,7 +342,8 @@ fn replace_happens_whole_or_not_at_all() {
         let mut calls = 0;
         let done = map.replace(&k, &expected, 4, |_| calls += 1, |_| ());
         if whole {
-            assert_eq!((done, calls), (Ok(500), 126));
+            let rest = None;
+            assert_eq!((done, calls), (Ok(Replaced { sectors: 500, rest }), 126));
             content(&map);
         } else {
             assert_eq!((done, calls), (Err(NoMem), 0));
