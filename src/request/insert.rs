@@ -394,6 +394,7 @@ fn flush_now(mut job: Job<WriteReq>) {
 /// Ends a write when the entry is durable; now if there is none to wait for. Any context.
 fn when_written(mut job: Job<WriteReq>, entry: Option<u64>) {
     let Some(seq) = entry else { return finish(job) };
+    job.next = Next::End;
     job.seq = seq;
     park(job);
 }
@@ -417,13 +418,14 @@ impl Durably for WriteReq {
     }
 }
 
-/// Gives up one reference to a write that was parked; with the last one it begins or, its keys being in, ends.
+/// Gives up one reference to a write that was parked; with the last one it begins, goes on with the index or, its keys being
+/// in, ends.
 fn unpark(req: Shared<WriteReq>) {
     let Some(job) = req.release() else { return };
-    if job.next == Next::Begin && job.error.is_ok() {
-        job.queue();
-    } else {
-        finish(job);
+    match job.next {
+        Next::Begin if job.error.is_ok() => job.queue(),
+        Next::Begin | Next::End => finish(job),
+        _ => write::data_is_there(job),
     }
 }
 
@@ -434,7 +436,7 @@ pub(super) fn fail(job: Job<WriteReq>, e: Error) {
 }
 
 /// Ends a write.
-fn finish(mut job: Job<WriteReq>) {
+pub(super) fn finish(mut job: Job<WriteReq>) {
     let status = job.error.status();
     if let Some(user) = job.user.take() {
         user.end(status);

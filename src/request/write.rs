@@ -13,6 +13,10 @@
 //! The index changes only when all data of the round is on the devices. C starts to change it while the write
 //! to the backing device is still under way; a miss that begins then could read the old data and cache it for
 //! good. The writeback lock is held, shared, from before the decision to the end.
+//!
+//! With PREFLUSH what was acknowledged before has to be durable first, and some of that may be in the open entry of the journal
+//! only. What goes to the backing device is sent when that entry is written; the index gets keys of data in the cache then,
+//! since a leaf may be written at any time, and the write be durable with it. (C waits for neither.)
 
 use super::{
     bypass,
@@ -72,6 +76,8 @@ pub(super) enum Next {
     Index,
     /// All is in the index: make it durable.
     Flush,
+    /// All is durable: it ends.
+    End,
 }
 
 /// A piece of a write that has its place in the cache.
@@ -163,12 +169,7 @@ pub(super) fn submit(stay: Stay, user: UserBio, bypass: bool) {
         _lock: lock,
         stay,
     }));
-    if job.way != Way::Back
-        && job
-            .user
-            .as_ref()
-            .is_some_and(|u| u.opf().has(Opf::PREFLUSH))
-    {
+    if job.way != Way::Back && job.has_preflush() {
         // The flush that the backing device does covers its own cache. What was written before and is acknowledged may be in
         // the open entry of the journal only, be it as data in the cache or as a range that the cache was to forget.
         return insert::flush_before(job);
@@ -228,6 +229,7 @@ impl JobRun for WriteReq {
             Next::MarkDirty => insert::mark_dirty(job),
             Next::Index => insert::insert_rest(job),
             Next::Flush => insert::flush(job),
+            Next::End => insert::finish(job),
         }
     }
 }
@@ -275,7 +277,17 @@ pub(super) fn send(mut job: Job<WriteReq>, wait: bool) {
         }
     }
     let first = !core::mem::replace(&mut job.backing_sent, true);
+    let barrier = first && job.way == Way::Back && job.has_preflush();
+    let before = barrier.then(|| job.stay.att.set.journal.start_flush(u64::MAX));
+    let before = before.flatten();
+    if let Some(seq) = before {
+        job.seq = seq;
+    }
     let req = job.share();
+    if before.is_some() {
+        let set = &req.stay.att.set;
+        set.when_durable(set.durable.writes(), &req);
+    }
     req.send_placed();
     if first {
         req.send_backing();
@@ -325,6 +337,12 @@ fn place(job: &mut Job<WriteReq>, wait: bool) -> Result {
 }
 
 impl WriteReq {
+    /// Whether a flush is to come before it.
+    fn has_preflush(&self) -> bool {
+        let user = self.user.as_ref();
+        user.is_some_and(|u| u.opf().has(Opf::PREFLUSH))
+    }
+
     /// Drops what the round had, for the next one.
     pub(super) fn clear_round(&mut self) {
         for slot in self.round.iter_mut() {
@@ -420,9 +438,16 @@ impl WriteReq {
     }
 }
 
-/// Gives up one reference; the last one changes the index, or lets a worker do it. Any context.
+/// Gives up one reference; with the last one the index is changed. Any context.
 fn release(req: Shared<WriteReq>) {
-    if let Some(Err(job)) = req.release().map(insert::insert_now) {
+    if let Some(job) = req.release() {
+        data_is_there(job);
+    }
+}
+
+/// All of a round is done, and what has to be durable before: changes the index, or lets a worker do it. Any context.
+pub(super) fn data_is_there(job: Job<WriteReq>) {
+    if let Err(job) = insert::insert_now(job) {
         job.batch();
     }
 }

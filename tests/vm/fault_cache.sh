@@ -13,6 +13,7 @@
 # case: fail_fast | - | writes that want an error rather than a retry, as those of a RAID 1 with another copy: what the cache gets
 # case: congested | - | dirty data is written to a disk whose queue is full: does the cache, which is fast, count as congested?
 # case: flush_past | - | fsync in a file system, past the cache, while the cache answers no more: the commit block on the disk before it does?
+# case: flush_into | - | a write with a flush in it, into the cache, while the journal takes long: can the index, and so the disk, have it before what was acknowledged earlier is durable?
 # A cache device that fails, or seems to, at a bad moment; and what must be durable before the cache forgets.
 . "$(dirname "$0")/lib_fault.sh"
 cache=$(disk cache) back=$(disk back)
@@ -404,6 +405,49 @@ case_flush_past() {
 	is "writes with a flush among them" "$early" 0
 	saw "$([ "$early" = 0 ] && echo "not before what was acknowledged is durable" || echo "yes, though what was acknowledged before is not durable")"
 	ok "unmount" umount /mnt/x
+	no_fragile_pair
+}
+
+# journal_takes MS: to be written from now on; it is the buckets behind the first
+journal_takes() {
+	dmsetup suspend --noflush upper && dmsetup load upper <<-END && dmsetup resume --noudevsync upper
+		0 128 linear $cache 0
+		128 1024 delay $cache 128 0 $cache 128 $1 $cache 128 0
+		1152 $((size - 1152)) linear $cache 1152
+	END
+}
+# raid_is OFFSET: what the superblock on the disk says of a resync; it is written with a flush in it
+raid_is() {
+	[ "$(dd if="$bdev" bs=4k skip=1 count=1 iflag=direct status=none | od -An -tx8 -j208 -N8)" = " $1" ]
+}
+
+case_flush_into() {
+	local mirror writer clean=ffffffffffffffff active=0000000000000000 early=0
+	mirror=$(disk mirror)
+	a_fragile_pair
+	set_to cache_mode=writeback writeback_running=0
+	ok "a RAID" mdadm --create /dev/md0 --run --level=1 --raid-devices=2 --assume-clean --bitmap=none "$bdev" "$mirror"
+	ok "nobody writes to it" within 20 raid_is $clean
+	put 60 /sys/block/md0/md/safe_mode_delay
+	put 65535 "$SYSFS/$uuid/journal_delay_ms"
+	# C counts read-ahead that fails while a table is exchanged.
+	hold_udev
+	ok "the journal takes long" journal_takes 4000
+	# A place that nobody needs.
+	ok "a write, without a flush" dd if=/dev/zero of="$bdev" bs=4k count=1 oflag=direct conv=nocreat status=none
+	dd if=/dev/zero of=/dev/md0 bs=4k count=1 oflag=direct status=none &
+	writer=$!
+	within 3 raid_is $active && early=1
+	ok "the write waits for it" kill -0 $writer
+	wait $writer
+	result $? "and ends"
+	ok "the superblock has been written" raid_is $active
+	is "before the journal" "$early" 0
+	saw "$([ "$early" = 0 ] && echo no || echo yes)"
+	ok "the journal is as fast as before" journal_takes 0
+	let_udev
+	ok "the RAID ends" mdadm --stop /dev/md0
+	mdadm --zero-superblock "$mirror"
 	no_fragile_pair
 }
 
