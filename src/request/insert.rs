@@ -194,15 +194,14 @@ impl Batch {
     fn put(&mut self) {
         let Some(pin) = self.journal() else { return };
         let members = self.members.iter_mut().take(self.len);
-        for slot in members {
-            let Some(member) = slot.take() else { break };
-            *slot = member.put(&self.keys, &pin);
+        for member in members.flatten() {
+            member.put(&self.keys, &pin);
         }
         // Nothing of the set is used any more after the last write is done.
         drop(pin);
         let members = self.members.iter_mut().take(self.len);
         for member in members.filter_map(Option::take) {
-            done(member.job, member.up_to);
+            member.go_on();
         }
     }
 
@@ -219,8 +218,8 @@ impl Batch {
 }
 
 impl Member {
-    /// Puts the keys of a write into the index; gives it back unless it would have had to wait.
-    fn put(mut self, all: &Keys<BATCH_KEYS>, pin: &JournalPin) -> Option<Self> {
+    /// Puts the keys of a write into the index; those for which it would have had to wait are left with the write.
+    fn put(&mut self, all: &Keys<BATCH_KEYS>, pin: &JournalPin) {
         self.job.seq = pin.seq();
         let mut keys = Keys::new();
         for key in all.as_slice().get(self.keys.clone()).unwrap_or(&[]) {
@@ -230,17 +229,23 @@ impl Member {
                 keys.push(rest);
             }
         }
-        if keys.is_empty() {
-            return Some(self);
+        if !keys.is_empty() {
+            self.job.rest = Some(Rest {
+                pin: pin.clone(),
+                keys,
+                up_to: self.up_to,
+            });
         }
-        self.job.rest = Some(Rest {
-            pin: pin.clone(),
-            keys,
-            up_to: self.up_to,
-        });
-        self.job.next = Next::Index;
-        self.job.queue();
-        None
+    }
+
+    /// Sends the write on its way: alone, if it has keys left.
+    fn go_on(mut self) {
+        if self.job.rest.is_some() {
+            self.job.next = Next::Index;
+            self.job.queue();
+        } else {
+            done(self.job, self.up_to);
+        }
     }
 }
 
