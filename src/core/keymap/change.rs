@@ -2,11 +2,11 @@
 
 //! Changes of a leaf: what it says from now on, and what is to be appended to the node on disk.
 //!
-//! The C driver merges the sets of a node that it reads in a buffer as large as the node, puts an empty set behind the blocks
-//! that were written, and relies on the merged keys being no longer than these (`bch_btree_node_read_done`). They are if each
-//! key of an older set is seen in one piece. So where a key is cut in two, the second half is appended, too, as C does where it
-//! inserts; and where an erased range is, which C keeps as a key without pointer and we do not keep, what remains of it behind
-//! the change is erased once more.
+//! The C driver merges the sets of a node that it reads in a buffer as large as the node, puts an empty set behind the
+//! blocks that were written, and relies on the merged keys being no longer than these (`bch_btree_node_read_done`). They
+//! are if each key of an older set is seen in one piece, or in pieces that C joins again. So where a key is cut in two, the
+//! second half is appended, too, as C does where it inserts; and where an erased range is, which C keeps as a key without
+//! pointer and we do not keep, what remains of it behind the change is erased once more.
 //!
 //! C reference: `drivers/md/bcache/extents.c` (`bch_extent_insert_fixup`, `bch_extent_sort_fixup`).
 
