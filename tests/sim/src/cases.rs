@@ -5,7 +5,7 @@
 use crate::{
     check::Report,
     constant, disk,
-    figures::{figures, longest_above, Figures, Window},
+    figures::{figures, longest_above, worst, Figures, Window},
     load::{self, none},
     world::{Kind, Settings},
     Curve, MIB,
@@ -590,15 +590,20 @@ fn guest_latency() -> Case {
                 let above = longest_above(&c.rows, 6.0, 40_000.0);
                 if c.kind == LATENCY {
                     r.at_most("latency: longest time above the target, s", above, 8.0);
-                    // What the law steers for, so it is there that the mean lies, not below.
                     r.at_most("latency: mean of reads, ms", ms, 40.0 * (1.0 + r.room));
                     if c.measured {
-                        // Less could have been more written back.
-                        r.at_least("latency: mean of reads, ms", ms, 30.0);
+                        // It seeks the target. How far below it the mean of five steps lies is chance: the disk either
+                        // has room, and reads take next to nothing, or has not, and they take hundreds of ms. Whether
+                        // it could have been more is asked of what is written back.
+                        r.at_least(
+                            "latency: worst second of reads, ms",
+                            worst(&c.rows, &READS),
+                            40.0,
+                        );
                     } else {
                         is_fast_enough(&guest_latency(), &READS, 40.0, &f, r);
                     }
-                    // The disk has 944 KiB left.
+                    // The disk has 944 KiB left, of which it does 780 if it is never without a request (C's law).
                     r.at_least(
                         "latency: written back, KiB/s",
                         f.cleaned / 2.0 / 27.0,

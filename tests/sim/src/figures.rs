@@ -81,6 +81,12 @@ pub fn figures(rows: &[Row], w: &Window) -> Figures {
     f
 }
 
+/// The longest mean latency of reads in a second of the window, milliseconds.
+pub fn worst(rows: &[Row], w: &Window) -> f64 {
+    let rows = rows.iter().filter(|r| r.t >= w.from && r.t < w.to);
+    rows.filter_map(|r| r.latency).fold(0.0, f64::max) / 1000.0
+}
+
 /// For how many seconds on end, from `from` on, reads took more than `most_us` in the mean of the second.
 pub fn longest_above(rows: &[Row], from: f64, most_us: f64) -> f64 {
     let reads = rows.iter().filter(|r| r.t >= from);
