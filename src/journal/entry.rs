@@ -2,8 +2,8 @@
 
 //! The open entry and the room for it.
 //!
-//! C: `struct journal`, `journal_wait_for_write`, `journal_reclaim`, `bch_journal_next` in
-//! `journal.c`.
+//! C: `struct journal`, `journal_wait_for_write`, `bch_journal_next` in `journal.c`. Where it goes and what fits into it is
+//! decided by [`Room`].
 
 use super::pin::{
     JournalPin,
@@ -14,7 +14,13 @@ use bcache_core::{
         Geometry,
         MAX_JSET_BYTES, //
     },
-    journal::space::Space,
+    journal::{
+        room::{
+            Room,
+            Turn, //
+        },
+        space::Space, //
+    },
     key::Key,
     num::{
         u64_from_usize,
@@ -51,8 +57,7 @@ pub(super) struct State {
     pub(super) geo: Geometry,
     /// Number of the cache device in its set.
     pub(super) dev: u16,
-    pub(super) blocks_per_bucket: usize,
-    pub(super) space: Space<KVVec<u64>>,
+    pub(super) room: Room<KVVec<u64>>,
     /// `None` until the journal is open.
     pub(super) ring: Option<Arc<PinRing>>,
     pub(super) heads: Heads,
@@ -62,14 +67,8 @@ pub(super) struct State {
     pub(super) words: KVec<u64>,
     /// When the first key was added, in jiffies.
     pub(super) since: Option<u64>,
-    /// The open entry is to be written now,
-    pub(super) wanted: bool,
-    /// and may use reserved space.
-    pub(super) urgent: bool,
-    /// The newest entry on the device,
+    /// The newest entry on the device.
     pub(super) durable: u64,
-    /// and its `last_seq`.
-    pub(super) durable_last: u64,
 }
 
 /// An entry on its way to the device.
@@ -80,30 +79,16 @@ pub(super) struct Job {
     pub(super) bytes: usize,
 }
 
-/// Whether the open entry can be written.
-pub(super) enum Room {
-    /// It can.
-    Ready,
-    /// Leaves with keys of entries up to this one must be written first.
-    Flush(u64),
-}
-
 /// The most words of keys in an entry.
 pub(super) const MAX_WORDS: usize = (MAX_JSET_BYTES - JSET_HEADER_BYTES) / 8;
 
 impl State {
     /// A journal without buckets.
     pub(super) fn new(geo: &Geometry) -> Result<Self> {
-        let blocks = geo
-            .bucket_sectors()
-            .checked_div(geo.block_sectors())
-            .unwrap_or(0);
-        let blocks = usize_from_u32(blocks);
         Ok(Self {
             geo: *geo,
             dev: 0,
-            blocks_per_bucket: blocks,
-            space: Space::new(KVVec::new(), blocks),
+            room: Self::room(geo, KVVec::new()),
             ring: None,
             heads: Heads {
                 root: Key::ZERO,
@@ -114,11 +99,15 @@ impl State {
             seq: 0,
             words: KVec::with_capacity(MAX_WORDS, GFP_KERNEL)?,
             since: None,
-            wanted: false,
-            urgent: false,
             durable: 0,
-            durable_last: 0,
         })
+    }
+
+    /// A ring of buckets, none of which has been looked at.
+    pub(super) fn room(geo: &Geometry, seqs: KVVec<u64>) -> Room<KVVec<u64>> {
+        let blocks = geo.bucket_sectors().checked_div(geo.block_sectors());
+        let blocks = usize_from_u32(blocks.unwrap_or(0));
+        Room::new(Space::new(seqs, blocks), geo.block_bytes())
     }
 
     /// Whether nothing was added to the open entry.
@@ -126,30 +115,9 @@ impl State {
         self.words.is_empty()
     }
 
-    /// Words of keys that fit into an entry of at most `blocks` blocks.
-    fn words_in(&self, blocks: usize) -> usize {
-        let bytes = blocks.saturating_mul(self.geo.block_bytes());
-        bytes.min(MAX_JSET_BYTES).saturating_sub(JSET_HEADER_BYTES) / 8
-    }
-
-    /// Largest number of words of the open entry: what is left of the current bucket, else a new
-    /// one.
-    fn limit(&self) -> usize {
-        match self.space.blocks_free() {
-            0 => self.words_in(self.blocks_per_bucket),
-            n => self.words_in(n),
-        }
-    }
-
     /// Whether `n` more words fit into the open entry.
     pub(super) fn has_room(&self, n: usize) -> bool {
-        self.words.len().saturating_add(n) <= self.limit() || self.may_skip_rest()
-    }
-
-    /// Whether the rest of the current bucket can be given up: nothing is in the open entry. What is left of the reserve is
-    /// used by that entry, as it is, which gives back a bucket.
-    fn may_skip_rest(&self) -> bool {
-        self.is_empty() && !self.space.in_reserve()
+        self.room.has_room(self.words.len(), n)
     }
 
     /// Adds keys of `n` words in all and pins the open entry; `Ok(None)` if there is no room.
@@ -158,15 +126,11 @@ impl State {
     ///
     /// `EINVAL` if no entry can hold them, or the journal is not open.
     pub(super) fn add(&mut self, keys: &[Key], n: usize) -> Result<Option<JournalPin>> {
-        if n > self.words_in(self.blocks_per_bucket) {
+        if n > self.room.largest() {
             return Err(EINVAL);
         }
-        if self.words.len().saturating_add(n) > self.limit() {
-            if !self.may_skip_rest() {
-                return Ok(None);
-            }
-            // The rest of the bucket is too small even for these keys alone.
-            self.space.skip_rest();
+        if !self.room.add(self.words.len(), n) {
+            return Ok(None);
         }
         let ring = self.ring.as_ref().ok_or(EINVAL)?;
         // The open entry is pinned until it is written.
@@ -180,77 +144,40 @@ impl State {
         Ok(Some(pin))
     }
 
-    /// Blocks of the open entry.
-    fn blocks(&self) -> usize {
-        let bytes = self
-            .words
-            .len()
-            .saturating_mul(8)
-            .saturating_add(JSET_HEADER_BYTES);
-        bytes.div_ceil(self.geo.block_bytes().max(1))
-    }
-
-    /// Finds room for the open entry.
-    pub(super) fn make_room(&mut self) -> Room {
+    /// What the thread has to do; finds room for the open entry.
+    pub(super) fn turn(&mut self) -> Turn {
         let Some(ring) = self.ring.clone() else {
-            return Room::Flush(0);
+            return Turn::Flush(0);
         };
         let oldest = ring.reclaim();
-        let ring_floor = if self.urgent { 1 } else { RING_RESERVE };
-        if ring.free() < ring_floor {
-            return Room::Flush(oldest);
+        let turn = self.room.turn(self.words.len(), oldest);
+        let floor = if self.room.is_urgent() {
+            1
+        } else {
+            RING_RESERVE
+        };
+        if turn == Turn::Write && ring.free() < floor {
+            return Turn::Flush(oldest);
         }
-        let fits = self.blocks() <= self.space.blocks_free();
-        if fits && !self.space.in_reserve() {
-            return Room::Ready;
-        }
-        self.space.reclaim(self.durable_last);
-        // An entry with today's `last_seq` frees a bucket as soon as it is durable: worth the
-        // reserve.
-        let helps = self.space.would_reclaim(oldest);
-        if fits && (helps || self.urgent || !self.space.in_reserve()) {
-            return Room::Ready;
-        }
-        if !fits && self.space.advance(false) {
-            return Room::Ready;
-        }
-        if fits {
-            return Room::Flush(self.space.oldest_needed().max(oldest));
-        }
-        if (helps || self.urgent) && self.space.advance(true) {
-            return Room::Ready;
-        }
-        if helps {
-            // Not even the reserve is left, which only a crash in the middle of using it can cause.
-            // Then, as C always does, a bucket is reused that memory does not need any
-            // more.
-            self.space.reclaim(oldest);
-            if self.space.advance(true) {
-                return Room::Ready;
-            }
-        }
-        Room::Flush(self.space.oldest_needed().max(oldest))
+        turn
     }
 
     /// Closes the open entry for writing and opens the next; its words are exchanged for `words`,
-    /// which must be empty. [`Self::make_room`] has said it is possible.
+    /// which must be empty. [`Self::turn`] has said it is possible.
     pub(super) fn close(&mut self, set_magic: u64, words: &mut KVec<u64>) -> Option<Job> {
         let ring = self.ring.clone()?;
-        let blocks = self.blocks();
-        let (bucket, block) = self.space.take(blocks, self.seq)?;
+        let place = self.room.close(self.words.len(), self.seq)?;
         // The open entry is pinned, so this is not beyond it.
         let last_seq = ring.reclaim();
         let job = Job {
             fields: self.fields(set_magic, last_seq),
-            sector: self.sector(bucket, block),
-            bytes: blocks.saturating_mul(self.geo.block_bytes()),
+            sector: self.sector(place.bucket, place.block),
+            bytes: place.blocks.saturating_mul(self.geo.block_bytes()),
         };
         let closed = self.seq;
         self.seq = ring.open()?;
         core::mem::swap(&mut self.words, words);
         self.since = None;
-        self.wanted = false;
-        self.urgent = false;
         ring.unpin(closed);
         Some(job)
     }
@@ -285,8 +212,7 @@ impl State {
     /// An entry is on the device.
     pub(super) fn written(&mut self, fields: &JsetFields) {
         self.durable = fields.seq;
-        self.durable_last = fields.last_seq;
-        self.space.reclaim(fields.last_seq);
+        self.room.written(fields.last_seq, self.words.len());
         if let Some(ring) = &self.ring {
             ring.reclaim();
         }

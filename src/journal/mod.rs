@@ -33,9 +33,9 @@
 //! The only way round would be: insert with a pin (of the oldest entry) -> bucket -> allocator ->
 //! meta entry -> journal thread -> room -> that insert. It is cut twice:
 //!
-//! 1. Meta entries are urgent: they may use the bucket that the journal keeps in reserve for them
-//!    ([`Space::keep_reserve`]), so that they do not wait for pins. One write of the priorities
-//!    yields a whole `free_inc` of buckets, and btree buckets are refilled before any for data.
+//! 1. Meta entries are urgent: they may use what the journal keeps in reserve for them ([`bcache_core::journal::room`]), so
+//!    that they do not wait for pins. One write of the priorities yields a whole `free_inc` of buckets, and btree buckets
+//!    are refilled before any for data.
 //! 2. [`Journal::add`] lets nobody begin while btree buckets are short, so that few inserts can
 //!    need one afterwards.
 //!
@@ -64,7 +64,6 @@ pub(crate) use replay::Replay;
 use crate::cache_set::CacheSet;
 use bcache_core::{
     geometry::Geometry,
-    journal::space::Space,
     key::Key,
     num::{
         usize_from_u32,
@@ -123,26 +122,27 @@ impl Journal {
     pub(crate) fn set_layout(&self, buckets: u32, dev: u16) -> Result {
         let seqs = KVVec::from_elem(0u64, usize_from_u32(buckets), GFP_KERNEL)?;
         let mut st = self.state.lock();
-        st.space = Space::new(seqs, st.blocks_per_bucket);
+        st.room = State::room(&st.geo, seqs);
         st.dev = dev;
         Ok(())
     }
 
     /// Scan: the bucket `i` has an entry `seq`.
     fn scan_found(&self, i: u32, seq: u64) {
-        self.state.lock().space.raise_seq(usize_from_u32(i), seq);
+        let mut st = self.state.lock();
+        st.room.space_mut().raise_seq(usize_from_u32(i), seq);
     }
 
     /// Scan: the bucket `i` has an entry `seq` that ends at this byte.
     fn scan_read(&self, i: u32, seq: u64, end: usize) {
         let mut st = self.state.lock();
         let end = end.div_ceil(st.geo.block_bytes().max(1));
-        st.space.found(usize_from_u32(i), seq, end);
+        st.room.space_mut().found(usize_from_u32(i), seq, end);
     }
 
     /// Scan: all buckets have been looked at.
     fn scan_done(&self) {
-        self.state.lock().space.after_scan();
+        self.state.lock().room.space_mut().after_scan();
     }
 
     /// Opens the entry `next`. Entries from `first` on (to be replayed) are pinned once each; the
@@ -156,7 +156,7 @@ impl Journal {
         st.seq = next;
         st.durable = next.wrapping_sub(1);
         self.durable.swap(st.durable);
-        st.durable_last = first;
+        st.room.replays_from(first);
         st.ring = Some(ring);
         Ok(())
     }
@@ -181,16 +181,22 @@ impl Journal {
             if let Some(pin) = self.add_to(&mut st, keys, words)? {
                 return Ok(pin);
             }
-            st.wanted = true;
+            st.room.ask(words);
             drop(st);
             self.signal.work.wake_all();
             self.signal
                 .progress
-                .wait_until(|| c.io_disabled() || self.state.lock().has_room(words));
+                .wait_until(|| c.io_disabled() || self.may_try(words));
             if c.io_disabled() {
                 return Err(EIO);
             }
         }
+    }
+
+    /// Whether who waits for room for so many words is to try again: it is there, or was given to another.
+    fn may_try(&self, words: usize) -> bool {
+        let st = self.state.lock();
+        st.has_room(words) || !st.room.is_short(words)
     }
 
     /// As [`Journal::add`], if that is possible without waiting. Any task with interrupts on.
@@ -225,8 +231,7 @@ impl Journal {
         if st.ring.is_none() {
             return Ok(());
         }
-        st.wanted = true;
-        st.urgent = true;
+        st.room.want_urgently();
         let seq = st.seq;
         drop(st);
         self.signal.work.wake_all();
@@ -260,7 +265,7 @@ impl Journal {
                 // All that was ever added is in earlier entries.
                 target = target.wrapping_sub(1);
             } else {
-                st.wanted = true;
+                st.room.want();
             }
         }
         if st.durable >= target {
@@ -283,7 +288,7 @@ impl Journal {
 
     /// The first entry that a replay would read, should the machine stop now. May sleep.
     pub(crate) fn needed_from(&self) -> u64 {
-        self.state.lock().durable_last
+        self.state.lock().room.needed_from()
     }
 
     /// The newest entry that is durable. Any context.
@@ -321,9 +326,9 @@ impl Journal {
         self.state.lock().heads.prio_bucket = bucket;
     }
 
-    /// From now on one journal bucket is kept for meta entries (C: `bch_journal_space_reserve`).
+    /// From now on a part of the ring is kept for meta entries (C: `bch_journal_space_reserve`).
     pub(crate) fn keep_reserve(&self) {
-        self.state.lock().space.keep_reserve();
+        self.state.lock().room.space_mut().keep_reserve();
     }
 
     /// Entries that may still be needed.
@@ -336,7 +341,7 @@ impl Journal {
     pub(crate) fn bucket_numbers(&self) -> impl Iterator<Item = BucketNr> {
         let st = self.state.lock();
         let first = st.geo.first_bucket().0;
-        let n = u32::try_from(st.space.buckets()).unwrap_or(0);
+        let n = u32::try_from(st.room.space().buckets()).unwrap_or(0);
         (first..first.saturating_add(n)).map(BucketNr)
     }
 

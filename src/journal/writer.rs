@@ -7,12 +7,12 @@
 
 use super::entry::{
     Job,
-    Room,
     MAX_WORDS, //
 };
 use crate::cache_set::CacheSet;
 use bcache_core::{
     geometry::MAX_JSET_BYTES,
+    journal::room::Turn,
     ondisk::jset::encode_jset,
     sync::Word, //
 };
@@ -55,7 +55,8 @@ impl Writer {
     pub(super) fn run(mut self) {
         let _noio = memalloc::noio();
         while self.wait() {
-            let Some(job) = self.close_entry() else { break };
+            let Ok(job) = self.close_entry() else { break };
+            let Some(job) = job else { continue };
             if self.write(&job).is_err() {
                 self.c.set_error(format_args!("journal io error"));
                 break;
@@ -65,12 +66,12 @@ impl Writer {
         self.c.end_durable();
     }
 
-    /// Sleeps until the open entry is to be written; false if the thread has to end.
+    /// Sleeps until the open entry is to be written or somebody waits for room; false if the thread has to end.
     fn wait(&self) -> bool {
         let (c, j) = (&self.c, &self.c.journal);
         loop {
             let st = j.state.lock();
-            let (wanted, since) = (st.wanted, st.since);
+            let (due, since) = (st.room.is_due(), st.since);
             drop(st);
             let left = match since {
                 Some(t) => {
@@ -83,13 +84,13 @@ impl Writer {
             if c.io_disabled() || should_stop() {
                 return false;
             }
-            if wanted || left == 0 {
+            if due || left == 0 {
                 return true;
             }
             let woken = j.signal.work.wait_until_or_stop_timeout(
                 || {
                     let st = j.state.lock();
-                    st.wanted || st.since != since || c.io_disabled()
+                    st.room.is_due() || st.since != since || c.io_disabled()
                 },
                 left,
             );
@@ -99,23 +100,27 @@ impl Writer {
         }
     }
 
-    /// Closes the open entry as soon as there is room for it in the journal; `None` if the thread
-    /// has to end.
-    fn close_entry(&mut self) -> Option<Job> {
+    /// Closes the open entry as soon as there is room for it in the journal; `None` if who waited for room has it without
+    /// that.
+    ///
+    /// # Errors
+    ///
+    /// `EIO`: the thread has to end.
+    fn close_entry(&mut self) -> Result<Option<Job>> {
         let c = self.c.clone();
         loop {
             if c.io_disabled() || should_stop() {
-                return None;
+                return Err(EIO);
             }
             c.count.reclaim.add(1);
             let mut st = c.journal.state.lock();
-            let bucket = st.space.current();
-            let room = st.make_room();
-            if st.space.current() != bucket {
+            let bucket = st.room.space().current();
+            let turn = st.turn();
+            if st.room.space().current() != bucket {
                 c.count.reclaimed_journal_buckets.add(1);
             }
-            let upto = match room {
-                Room::Ready => {
+            let upto = match turn {
+                Turn::Write => {
                     let job = st.close(c.set_magic, &mut self.words);
                     drop(st);
                     // There is an empty entry to add to.
@@ -123,12 +128,18 @@ impl Writer {
                     if job.is_none() {
                         c.set_error(format_args!("journal entry without room"));
                     }
-                    return job;
+                    return job.map(Some).ok_or(EIO);
                 }
-                Room::Flush(upto) => upto,
+                Turn::Rest => {
+                    drop(st);
+                    c.journal.signal.progress.wake_all();
+                    return Ok(None);
+                }
+                Turn::Flush(upto) => upto,
             };
             drop(st);
             c.btree_flush_oldest(upto);
+            c.journal.state.lock().room.flushed(upto);
             self.wait_for_room();
         }
     }
@@ -138,7 +149,7 @@ impl Writer {
     fn wait_for_room(&self) {
         let (c, j) = (&self.c, &self.c.journal);
         j.signal.work.wait_until_or_stop_timeout(
-            || c.io_disabled() || matches!(j.state.lock().make_room(), Room::Ready),
+            || c.io_disabled() || !matches!(j.state.lock().turn(), Turn::Flush(_)),
             time::msecs_to_jiffies(RETRY_MS),
         );
     }

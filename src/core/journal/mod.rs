@@ -7,4 +7,5 @@
 
 pub mod pins;
 pub mod replay;
+pub mod room;
 pub mod space;

@@ -9,6 +9,9 @@
 
 use core::ops::DerefMut;
 
+/// Blocks in reserve, where a bucket has fewer.
+const LEAST_RESERVE: usize = 8;
+
 /// The ring. `S` is a slice of the highest sequence number in each bucket (0: none).
 ///
 /// Buckets behind `cur` up to (not including) `last` are free; all of them if both are equal.
@@ -20,6 +23,7 @@ pub struct Space<S> {
     last: usize,
     blocks_free: usize,
     blocks: usize,
+    /// Blocks for entries that cannot wait, in the current bucket and the free ones.
     reserve: usize,
     /// The newest entry of the scan, and the block behind it.
     newest: (u64, usize),
@@ -75,9 +79,13 @@ impl<S: DerefMut<Target = [u64]>> Space<S> {
         }
     }
 
-    /// Keeps one bucket for entries that cannot wait, where there are enough buckets.
+    /// Keeps a bucket, but at least [`LEAST_RESERVE`] blocks, for entries that cannot wait; of a ring of two buckets less,
+    /// and never more than half of it.
     pub fn keep_reserve(&mut self) {
-        self.reserve = usize::from(self.seqs.len() > 2);
+        let others = self.seqs.len().saturating_sub(1);
+        let bucket = if others > 1 { self.blocks } else { 0 };
+        let most = others.saturating_mul(self.blocks) / 2;
+        self.reserve = bucket.max(LEAST_RESERVE).min(most);
     }
 
     /// Number of buckets.
@@ -97,11 +105,6 @@ impl<S: DerefMut<Target = [u64]>> Space<S> {
     /// Blocks left in the current bucket.
     pub fn blocks_free(&self) -> usize {
         self.blocks_free
-    }
-
-    /// Blocks of a bucket.
-    pub fn blocks(&self) -> usize {
-        self.blocks
     }
 
     /// Leaves the rest of the current bucket unused.
@@ -136,9 +139,37 @@ impl<S: DerefMut<Target = [u64]>> Space<S> {
         self.seqs.get(self.last).copied().unwrap_or(0)
     }
 
-    /// Whether the current bucket is the one that is kept in reserve: there is no free one behind it.
-    pub fn in_reserve(&self) -> bool {
-        self.free_buckets() < self.reserve
+    /// Blocks that may be written to from now on in other buckets than the current one.
+    fn blocks_behind(&self) -> usize {
+        self.free_buckets().saturating_mul(self.blocks)
+    }
+
+    /// Blocks of the current bucket that an entry may have; `urgent`: also of those in reserve.
+    pub fn left_here(&self, urgent: bool) -> usize {
+        let all = self.blocks_behind().saturating_add(self.blocks_free);
+        self.blocks_free.min(all.saturating_sub(self.kept(urgent)))
+    }
+
+    /// Blocks that an entry may have in the next bucket.
+    pub fn left_next(&self, urgent: bool) -> usize {
+        let all = self.blocks_behind();
+        self.blocks.min(all.saturating_sub(self.kept(urgent)))
+    }
+
+    /// Blocks that an entry which is not urgent may ever have.
+    pub fn most(&self) -> usize {
+        let others = self.seqs.len().saturating_sub(1);
+        let all = others.saturating_mul(self.blocks);
+        self.blocks.min(all.saturating_sub(self.reserve))
+    }
+
+    /// Blocks that are not for this entry.
+    fn kept(&self, urgent: bool) -> usize {
+        if urgent {
+            0
+        } else {
+            self.reserve
+        }
     }
 
     /// Place of the bucket that is written to.
@@ -146,10 +177,9 @@ impl<S: DerefMut<Target = [u64]>> Space<S> {
         self.cur
     }
 
-    /// Goes to the next bucket if it is free (and, unless `urgent`, not kept in reserve).
-    pub fn advance(&mut self, urgent: bool) -> bool {
-        let keep = if urgent { 0 } else { self.reserve };
-        if self.free_buckets() <= keep {
+    /// Goes to the next bucket if it is free.
+    pub fn advance(&mut self) -> bool {
+        if self.free_buckets() == 0 {
             return false;
         }
         self.cur = self.next(self.cur);
@@ -180,7 +210,7 @@ mod tests {
         let mut s = Space::new(&mut ring[..], 8);
         assert_eq!(s.free_buckets(), 3);
         assert!(s.take(1, 1).is_none());
-        assert!(s.advance(false));
+        assert!(s.advance());
         assert_eq!(s.take(2, 1), Some((1, 0)));
         assert_eq!(s.take(6, 2), Some((1, 2)));
         assert!(s.take(1, 3).is_none());
@@ -189,24 +219,46 @@ mod tests {
     #[test]
     fn reserve_is_for_urgent_entries() {
         let mut ring = [0; 4];
-        let mut s = Space::new(&mut ring[..], 1);
+        let mut s = Space::new(&mut ring[..], 8);
         s.keep_reserve();
+        assert_eq!((s.left_here(true), s.left_next(false)), (0, 8));
         for seq in 1..=2 {
-            assert!(s.advance(false));
-            assert!(s.take(1, seq).is_some());
+            assert!(s.advance());
+            assert_eq!((s.left_here(false), s.left_here(true)), (8, 8));
+            assert!(s.take(8, seq).is_some());
         }
-        assert!(!s.advance(false));
-        assert!(s.advance(true));
-        assert!(s.take(1, 3).is_some());
-        assert!(!s.advance(true));
+        assert_eq!((s.left_next(false), s.left_next(true)), (0, 8));
+        assert!(s.advance());
+        assert!(s.take(3, 3).is_some());
+        assert_eq!((s.left_here(false), s.left_here(true)), (0, 5));
         assert!(!s.would_reclaim(0));
         // The bucket at `last` was never written: it counts as done.
         assert!(s.would_reclaim(1));
         s.reclaim(1);
-        assert_eq!(s.free_buckets(), 1);
-        assert_eq!(s.oldest_needed(), 1);
+        assert_eq!((s.free_buckets(), s.oldest_needed()), (1, 1));
+        assert_eq!((s.left_here(false), s.left_next(false)), (5, 0));
         s.reclaim(3);
-        assert_eq!(s.free_buckets(), 3);
+        assert_eq!((s.free_buckets(), s.left_next(false)), (3, 8));
+    }
+
+    #[test]
+    fn reserve_of_small_rings() {
+        for (buckets, blocks, reserve) in [
+            (4, 128, 128),
+            (2, 128, 8),
+            (2, 8, 4),
+            (2, 1, 0),
+            (3, 8, 8),
+            (64, 1, 8),
+            (8, 2, 7),
+            (1, 8, 0),
+            (0, 8, 0),
+        ] {
+            let mut ring = [0; 64];
+            let mut s = Space::new(&mut ring[..buckets], blocks);
+            s.keep_reserve();
+            assert_eq!((buckets, blocks, s.reserve), (buckets, blocks, reserve));
+        }
     }
 
     #[test]
@@ -217,7 +269,7 @@ mod tests {
         assert_eq!(s.free_buckets(), 0);
         s.reclaim(7);
         assert_eq!(s.free_buckets(), 2);
-        assert!(s.advance(false));
+        assert!(s.advance());
         assert_eq!(s.take(4, 13), Some((2, 0)));
     }
 
@@ -232,7 +284,7 @@ mod tests {
         s.reclaim(14);
         // Bucket 1 is the newest and full; 2 is free, then 0.
         assert_eq!(s.free_buckets(), 2);
-        assert!(s.advance(false));
+        assert!(s.advance());
         assert_eq!(s.take(1, 18), Some((2, 0)));
     }
 
@@ -259,21 +311,6 @@ mod tests {
     }
 
     #[test]
-    fn the_reserve_is_known() {
-        let mut ring = [0; 4];
-        let mut s = Space::new(&mut ring[..], 2);
-        s.keep_reserve();
-        for seq in 1..=2 {
-            assert!(s.advance(false) && s.take(2, seq).is_some() && !s.in_reserve());
-        }
-        assert!(!s.advance(false) && s.advance(true) && s.in_reserve());
-        assert!(s.take(1, 3).is_some());
-        // An entry that needs none but the last two gives one back.
-        s.reclaim(2);
-        assert!(!s.in_reserve());
-    }
-
-    #[test]
     fn never_overwrites_what_is_needed() {
         // One block per bucket, entries are needed until `seq - 2`.
         let mut ring = [0; 5];
@@ -283,7 +320,7 @@ mod tests {
         for seq in 1u64..200 {
             let needed = seq.saturating_sub(2);
             s.reclaim(needed);
-            assert!(s.advance(false));
+            assert!(s.advance());
             let (b, _) = s.take(1, seq).unwrap();
             assert!(on_disk[b] < needed || on_disk[b] == 0);
             on_disk[b] = seq;
@@ -296,7 +333,7 @@ mod tests {
         let mut s = Space::new(&mut ring[..], 4);
         s.after_scan();
         s.keep_reserve();
-        assert!(!s.advance(true));
+        assert!(!s.advance());
         assert!(s.take(1, 1).is_none());
     }
 }
