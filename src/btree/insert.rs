@@ -30,8 +30,7 @@ use bcache_core::{
     keymap::{
         Change,
         NoMem,
-        CHANGE_WORDS,
-        REPLACE_STEP, //
+        CHANGE_WORDS, //
     }, //
 };
 use bcache_kernel::{
@@ -316,14 +315,8 @@ impl CacheSet {
         while rest.size() != 0 {
             let put = self.modify(rest.start_pos(), wait, true, &mut |leaf, n| {
                 let mut part = part_before(&rest, leaf.key.end);
-                // A few old keys at a time, so that there is room for what comes of them.
-                let mut old = n.keys.seek(part.start_pos());
-                let last = old.nth(REPLACE_STEP - 1).filter(|o| o.pos() < part.pos());
-                if let Some(last) = last {
-                    part.cut_back(last.end());
-                }
-                let put = self.replace_part(leaf, n, &part, expected)?;
-                rest.cut_front(part.end());
+                let put = self.replace_part(leaf, n, &mut part, expected)?;
+                rest.cut_front(part.start());
                 Ok(put)
             })?;
             done = done.saturating_add(put);
@@ -331,15 +324,16 @@ impl CacheSet {
         Ok(done)
     }
 
+    /// A few of the sectors of `rest`, which lies in the leaf; leaves the others there.
     fn replace_part(
         &self,
         leaf: &Leaf,
         n: &mut LeafNode,
-        k: &Key,
+        rest: &mut Key,
         expected: &Key,
     ) -> Result<u32, NoMem> {
         let put = self.change(leaf, n).replace(
-            k,
+            rest,
             expected,
             |part| self.key_added(part),
             |old| self.key_dropped(old),

@@ -21,8 +21,8 @@ use crate::key::{
     MAX_SIZE, //
 };
 
-/// Older keys that one replace may meet, at most.
-pub const REPLACE_STEP: usize = 2;
+/// Older keys that one replace meets at most.
+const REPLACE_STEP: usize = 2;
 /// Keys that are appended for one that is put: itself, and the second half of a key that it cut in two, or what remains of an
 /// erased range behind it.
 const APPENDED: usize = 2;
@@ -76,19 +76,21 @@ impl<C: Chunks> Change<'_, C> {
         self.append_behind(k, rest)
     }
 
-    /// Puts `k` over those of its sectors that are mapped as `expected` maps them, of [`REPLACE_STEP`] older keys at most; see
-    /// [`KeyMap::replace`]. Gives the number of sectors put.
+    /// Puts `rest` over those of its sectors that are mapped as `expected` maps them, see [`KeyMap::replace`]: as far as
+    /// [`REPLACE_STEP`] older keys go, so that there is room for what comes of them. Leaves what is behind in `rest`, and gives
+    /// the number of sectors put.
     ///
     /// # Errors
     ///
     /// [`NoMem`], with nothing changed.
     pub fn replace(
         &mut self,
-        k: &Key,
+        rest: &mut Key,
         expected: &Key,
         mut inserted: impl FnMut(&Key),
         dropped: impl FnMut(&Key),
     ) -> Result<u32, NoMem> {
+        let k = self.first_step(rest);
         self.pending.reserve(REPLACE_STEP * APPENDED)?;
         let mut put = [None; REPLACE_STEP];
         let mut slots = put.iter_mut();
@@ -99,12 +101,24 @@ impl<C: Chunks> Change<'_, C> {
             }
             inserted(piece);
         };
-        let replaced = self.keys.replace(k, expected, bucket, see, dropped)?;
+        let replaced = self.keys.replace(&k, expected, bucket, see, dropped)?;
         for piece in put.iter().flatten() {
             self.append(piece)?;
             self.append_behind(piece, replaced.rest)?;
         }
+        rest.cut_front(k.end());
         Ok(replaced.sectors)
+    }
+
+    /// As much of `k` as [`REPLACE_STEP`] older keys go.
+    fn first_step(&self, k: &Key) -> Key {
+        let mut part = *k;
+        let mut old = self.keys.seek(k.start_pos());
+        let last = old.nth(REPLACE_STEP - 1).filter(|o| o.pos() < k.pos());
+        if let Some(last) = last {
+            part.cut_back(last.end());
+        }
+        part
     }
 
     /// Puts the check key `k`, which is for memory only, over what nobody wants any more. With `erase` that is erased on disk.

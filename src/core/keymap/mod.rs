@@ -19,8 +19,7 @@ pub use self::{
     change::{
         Change,
         Replaced,
-        CHANGE_WORDS,
-        REPLACE_STEP, //
+        CHANGE_WORDS, //
     },
     chunk::{
         Chunk,

@@ -6,7 +6,7 @@
 //! over merged keys, if these are longer than the sets were.
 
 use bcache_core::key::{Key, Pos, Ptr, MAX_SIZE};
-use bcache_core::keymap::{Change, KeyMap, CHANGE_WORDS, REPLACE_STEP};
+use bcache_core::keymap::{Change, KeyMap, CHANGE_WORDS};
 use model::chunks::VecChunks;
 use proptest::prelude::*;
 
@@ -85,13 +85,15 @@ impl Leaf {
         match *op {
             Op::Put(k) => self.change().put(&k, |_| ()).unwrap(),
             Op::Replace(k, e) => {
-                // As the driver cuts it.
-                let mut k = k;
-                let last = self.keys.seek(k.start_pos()).nth(REPLACE_STEP - 1);
-                if let Some(last) = last.filter(|last| last.pos() < k.pos()) {
-                    k.cut_back(last.end());
+                let mut rest = k;
+                while rest.size() != 0 {
+                    let words = self.pending.words();
+                    self.change()
+                        .replace(&mut rest, &e, |_| (), |_| ())
+                        .unwrap();
+                    assert!(self.pending.words() <= words + CHANGE_WORDS);
                 }
-                self.change().replace(&k, &e, |_| (), |_| ()).unwrap();
+                return;
             }
             Op::Check(k, full) => {
                 let there = self.keys.seek(k.start_pos());
