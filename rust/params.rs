@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The module parameters, which are C (`helpers/params.c`). They can be set only when the module is
-//! loaded; root and others see the values in force in `/sys/module/bcache/parameters`.
+//! The module parameters, which are C (`helpers/params.c`); `/sys/module/bcache/parameters` shows the values in force. The
+//! cutoffs can be set only when the module is loaded.
 
 use crate::bindings;
 
@@ -22,4 +22,11 @@ pub fn cutoff_writeback_sync() -> u32 {
 pub fn set_cutoffs(cutoff: u32, sync: u32) {
     // SAFETY: Writes two integers.
     unsafe { bindings::param_set_cutoffs(cutoff, sync) };
+}
+
+/// `teardown_warn_seconds`: after how many seconds a teardown says in the log what it waits for. Root may change it at any time,
+/// to any value.
+pub fn teardown_warn_seconds() -> u32 {
+    // SAFETY: Reads a variable, once.
+    unsafe { bindings::param_teardown_warn_seconds() }
 }

@@ -12,6 +12,12 @@ const MAX_CUTOFF: u32 = 70;
 const DEFAULT_CUTOFF_SYNC: u32 = 70;
 const MAX_CUTOFF_SYNC: u32 = 90;
 
+/// Seconds after which a wait of a teardown is worth a line in the log: `teardown_warn_seconds`, from a second to a day. By
+/// default 60.
+pub(crate) fn teardown_warn_seconds() -> u32 {
+    params::teardown_warn_seconds().clamp(1, 24 * 60 * 60)
+}
+
 /// Puts the values in force into the parameters, and says in the log what is changed of what the user asked for. Once, while the
 /// module is being initialised.
 pub(crate) fn check() {

@@ -14,6 +14,7 @@ use crate::{
     cached_dev::CachedDev,
     debug,
     flag::{Flag, Num64},
+    params::teardown_warn_seconds,
     sysfs::root::Root,
     teardown,
     waiting::{long, Ends}, //
@@ -204,7 +205,7 @@ impl Registry {
     fn lock_for_ends(&self) -> Guard<'_, Lists, MutexBackend> {
         self.blocked_since.put(jiffies().max(1));
         if let Some(blocked) = self.blocked.lock().as_ref() {
-            blocked.arm(long());
+            blocked.mod_arm(long());
         }
         let lists = self.inner.lock();
         self.blocked_since.put(0);
@@ -219,7 +220,8 @@ impl Registry {
         }
         match long().saturating_sub(jiffies().wrapping_sub(since)) {
             0 => pr_warn!(
-                "nothing can end before another registration, attach or detach, which takes more than a minute\n"
+                "nothing can end before another registration, attach or detach, which takes more than {} seconds\n",
+                teardown_warn_seconds()
             ),
             left => drop(again.arm(left)),
         }

@@ -11,7 +11,8 @@
 use crate::{
     cache_set::CacheSet,
     cached_dev::CachedDev,
-    flag::{Flag, Num, Num64}, //
+    flag::{Flag, Num, Num64},
+    params::teardown_warn_seconds, //
 };
 use bcache_kernel::{
     delayed::DelayedTask,
@@ -23,12 +24,9 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Seconds after which a wait is worth a line in the log.
-const LONG_SECONDS: u32 = 60;
-
-/// [`LONG_SECONDS`] in jiffies.
+/// How long a wait takes that is worth a line in the log, in jiffies.
 pub(crate) fn long() -> u64 {
-    u64::from(LONG_SECONDS).saturating_mul(u64::from(HZ))
+    u64::from(teardown_warn_seconds()).saturating_mul(u64::from(HZ))
 }
 
 /// What a teardown waits for.
@@ -275,7 +273,7 @@ impl Ends for CachedDev {
             "{}: waiting for {} for more than {} seconds\n",
             self.name,
             what,
-            LONG_SECONDS
+            teardown_warn_seconds()
         );
     }
 
@@ -306,7 +304,7 @@ impl Ends for CacheSet {
             "cache set {}: waiting for {} for more than {} seconds\n",
             self.uuid_text(),
             what,
-            LONG_SECONDS
+            teardown_warn_seconds()
         );
     }
 

@@ -75,6 +75,7 @@ void bch_helper_seq_io_set(u32 sequential, u32 average);
 /* Module parameters, params.c. */
 u32 bch_helper_param_cutoff_writeback(void);
 u32 bch_helper_param_cutoff_writeback_sync(void);
+u32 bch_helper_param_teardown_warn_seconds(void);
 void bch_helper_param_set_cutoffs(u32 cutoff, u32 sync);
 
 #endif

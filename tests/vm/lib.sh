@@ -109,6 +109,11 @@ sysdir() {
 	echo "/sys/class/block/$(basename "$1")/bcache"
 }
 
+# long_is SECONDS: a wait of a teardown that takes longer is said in the log; C has no such thing
+long_is() {
+	[ "$DRIVER" = c ] || put "$1" /sys/module/bcache/parameters/teardown_warn_seconds
+}
+
 # dmesg_says TEXT: the kernel log holds the text
 dmesg_says() {
 	dmesg | grep -qF -- "$1"
