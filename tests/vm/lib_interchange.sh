@@ -1,14 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The guest's part of interchange.sh and interchange_crash.sh: does the steps named in its arguments, in this order.
-# STEP or STEP=VALUE; disks: cache, back. $OUT/log is the crash writer's log.
+# STEP or STEP=VALUE; disks: cache, back, and with pair=2 cache2, back2. $OUT/log is the crash writer's log.
 # shellcheck disable=SC2317
 . "$(dirname "$0")/lib.sh"
 quiet_udev
-cache=$(disk cache) back=$(disk back)
+# pair [NUMBER]: the disks of the steps that follow
+pair() {
+	cache=$(disk "cache$1") back=$(disk "back$1")
+	dir=$(sysdir "$back")
+}
+pair ''
 writer_py=$(dirname "$0")/lib_crash_writer.py
 blocks=8192
-dir=$(sysdir "$back")
 
 # tune: dirty data comes to be and stays
 tune() {
@@ -59,6 +63,7 @@ lines=$(cat "$OUT/log" 2>/dev/null | wc -l)
 for step; do
 	value=${step#*=}
 	case $step in
+	pair=*) pair "$value" ;;
 	format=*)
 		ok "$DRIVER: format, register, attach" start_pair "$cache" "$back" --bucket "$value"
 		disk=$(bcache_of "$back")
@@ -109,6 +114,7 @@ for step; do
 		ok "the backing device alone" raw
 		disk=/dev/mapper/raw
 		;;
+	unraw) ok "it is given back" dmsetup remove raw ;;
 	load=*)
 		# Writes and writeback at the same time.
 		put 1 "$dir/writeback_percent"
