@@ -71,7 +71,6 @@ pub(crate) fn run(c: &Arc<CacheSet>) -> Result {
             "Detect obsoleted large bucket layout, all attached bcache device will be read-only\n"
         );
     }
-    c.journal.keep_reserve();
     Ok(())
 }
 

@@ -25,7 +25,8 @@
 //! | write of a leaf | `Leaf::io` | disk |
 //! | change of the table of devices ([`CacheSet::uuid_write`]) | register lock, the buffer of the table | a btree bucket, disk, journal *meta* entry |
 //! | allocator thread | - | gc; [`CacheSet::prio_write`]: disk, journal *meta* entry |
-//! | gc | structure mutex or one leaf's locks | disk, journal *meta* entry; never for a bucket |
+//! | gc | structure mutex | disk, journal *meta* entry; never for a bucket |
+//! | gc | one leaf's locks | disk |
 //! | journal thread | - | disk; room in the journal: writes of leaves (`btree_flush_oldest`), inserts that hold pins |
 //! | batch of writes (`request/insert.rs`), until its keys are in the journal | what all its writes hold | as an insert before [`Journal::add`]; never for a write of a user |
 //! | flush, write that begins or ends durable | writeback lock (shared), pins of data buckets (parked, ended by the journal thread) | journal thread |
@@ -145,7 +146,7 @@ impl Journal {
         self.state.lock().room.space_mut().after_scan();
     }
 
-    /// Opens the entry `next`. Entries from `first` on (to be replayed) are pinned once each; the
+    /// Opens the entry `next`; a part of the ring is kept for meta entries (C: `bch_journal_space_reserve`). Entries from `first` on (to be replayed) are pinned once each; the
     /// caller gets at these pins with [`Self::replay_pin`].
     pub(crate) fn open(&self, first: u64, next: u64) -> Result {
         let ring = Arc::new(PinRing::new(first, self.signal.clone())?, GFP_KERNEL)?;
@@ -157,6 +158,7 @@ impl Journal {
         st.durable = next.wrapping_sub(1);
         self.durable.swap(st.durable);
         st.room.replays_from(first);
+        st.room.space_mut().keep_reserve();
         st.ring = Some(ring);
         Ok(())
     }
@@ -324,11 +326,6 @@ impl Journal {
     /// Names the first bucket of the priorities in all entries written from now on.
     pub(crate) fn set_prio_bucket(&self, bucket: u64) {
         self.state.lock().heads.prio_bucket = bucket;
-    }
-
-    /// From now on a part of the ring is kept for meta entries (C: `bch_journal_space_reserve`).
-    pub(crate) fn keep_reserve(&self) {
-        self.state.lock().room.space_mut().keep_reserve();
     }
 
     /// Entries that may still be needed.

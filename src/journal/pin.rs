@@ -25,10 +25,10 @@ const MAX_ENTRIES: usize = 32767;
 /// Where the journal's thread and its customers sleep.
 #[pin_data]
 pub(super) struct Signal {
-    /// The thread: there is something to write, or an old entry lost its last pin.
+    /// The thread: there is something to write, somebody waits for room, or an old entry lost its last pin.
     #[pin]
     pub(super) work: WaitQueue,
-    /// Customers: an entry became durable, or a new one was opened.
+    /// Customers: an entry became durable, a new one was opened, or there is room.
     #[pin]
     pub(super) progress: WaitQueue,
 }

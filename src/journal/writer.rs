@@ -61,6 +61,7 @@ impl Writer {
                 self.c.set_error(format_args!("journal io error"));
                 break;
             }
+            self.flush_ahead();
         }
         self.c.journal.signal.progress.wake_all();
         self.c.end_durable();
@@ -121,6 +122,9 @@ impl Writer {
             }
             let upto = match turn {
                 Turn::Write => {
+                    if st.room.is_last_resort() {
+                        pr_warn!("could not find room in the journal but over entries that may be needed\n");
+                    }
                     let job = st.close(c.set_magic, &mut self.words);
                     drop(st);
                     // There is an empty entry to add to.
@@ -141,6 +145,14 @@ impl Writer {
             c.btree_flush_oldest(upto);
             c.journal.state.lock().room.flushed(upto);
             self.wait_for_room();
+        }
+    }
+
+    /// Has leaves written that need the oldest bucket, before anybody has to wait for it.
+    fn flush_ahead(&self) {
+        let ahead = self.c.journal.state.lock().room.ahead();
+        if let Some(upto) = ahead {
+            self.c.btree_flush_oldest(upto);
         }
     }
 

@@ -48,7 +48,7 @@ use kernel::prelude::*;
 /// Sectors that one key without pointer erases.
 const MAX_ERASE: u32 = 1 << 15;
 
-/// Most keys of writes that are done together; they fit any journal bucket.
+/// Most keys of writes that are done together; any journal has room for them (`Room::largest`).
 const BATCH_KEYS: usize = 32;
 
 /// A write of a batch, with the keys that it has there.

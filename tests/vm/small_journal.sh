@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # vm: --disk cache=6M --disk back=32M --disk cache2=6M --disk back2=32M --timeout 200
-# Power cuts, as in crash.sh, with a journal that has room for twelve entries: leaves are written all the time to make room,
-# and what cannot wait for that uses the reserve. No entry may be overwritten that is needed.
+# Power cuts, as in crash.sh, with a journal of twelve blocks, of which users get seven: leaves are written all the time to
+# make room, and what cannot wait for that uses the reserve. (That nothing is overwritten which is needed a model shows, in
+# tests/model/tests/journal_room.rs; here the log would say so.)
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/lib_crash.sh"
 quiet_udev

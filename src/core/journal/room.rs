@@ -5,9 +5,12 @@
 //! C: `journal_wait_for_write`, `journal_reclaim`, `bch_journal_next` in `journal.c`.
 //!
 //! Keys are added only as long as the entry still finds room outside the reserve, and nobody else takes that room. So an
-//! entry with keys never waits for older ones to be given up. The reserve is for entries without keys, of a block each: for
+//! entry with keys never waits for buckets to be given up. The reserve is for entries without keys, of a block each: for
 //! those that give back a bucket, and for urgent ones while inserts that wait for them still need the oldest bucket. Before
 //! an urgent entry uses it, leaves are written, so that it shrinks for nothing else.
+//!
+//! Leaves are written for room while there is still some for users ([`Room::ahead`]), so that the entries of these
+//! give back the oldest buckets. Only where that was not in time they wait, and an entry without keys is written for them.
 
 use super::space::Space;
 use crate::{
@@ -55,6 +58,10 @@ pub struct Room<S> {
     short: usize,
     /// Since the last entry was closed, leaves with keys of entries up to this one have been written.
     flushed: u64,
+    /// Up to here leaves were written ahead of time.
+    ahead: u64,
+    /// The open entry goes where a replay may have to read.
+    last_resort: bool,
     /// `last_seq` of the newest entry on the device.
     durable_last: u64,
 }
@@ -69,6 +76,8 @@ impl<S: DerefMut<Target = [u64]>> Room<S> {
             urgent: false,
             short: 0,
             flushed: 0,
+            ahead: 0,
+            last_resort: false,
             durable_last: 0,
         }
     }
@@ -109,6 +118,11 @@ impl<S: DerefMut<Target = [u64]>> Room<S> {
         self.urgent
     }
 
+    /// Whether the open entry is to overwrite what a replay would need if the write is torn.
+    pub fn is_last_resort(&self) -> bool {
+        self.last_resort
+    }
+
     /// Somebody waits to add `words`. [`Self::is_short`] tells when to try again.
     pub fn ask(&mut self, words: usize) {
         self.short = self.short.max(words);
@@ -138,6 +152,7 @@ impl<S: DerefMut<Target = [u64]>> Room<S> {
     /// The most words of keys for the open entry: what is left of the current bucket, else a new one; never the reserve.
     fn limit(&self) -> usize {
         self.words_in(match self.space.blocks_free() {
+            _ if self.last_resort => 0,
             0 => self.space.left_next(false),
             _ => self.space.left_here(false),
         })
@@ -145,13 +160,13 @@ impl<S: DerefMut<Target = [u64]>> Room<S> {
 
     /// Whether the rest of the current bucket can be given up for so many words, because the open entry is empty.
     fn may_skip_rest(&self, filled: usize, words: usize) -> bool {
-        filled == 0 && words <= self.words_in(self.space.left_next(false))
+        filled == 0 && !self.last_resort && words <= self.words_in(self.space.left_next(false))
     }
 
     /// Whether `words` more fit into the open entry.
     pub fn has_room(&self, filled: usize, words: usize) -> bool {
         let fits = filled.saturating_add(words) <= self.limit();
-        fits || words == 0 || self.may_skip_rest(filled, words)
+        fits || self.may_skip_rest(filled, words) || words == 0
     }
 
     /// Takes room for `words` more, if there is any.
@@ -184,6 +199,9 @@ impl<S: DerefMut<Target = [u64]>> Room<S> {
     pub fn turn(&mut self, filled: usize, oldest: u64) -> Turn {
         self.space.reclaim(self.durable_last);
         self.answer(filled);
+        if self.last_resort {
+            return Turn::Write;
+        }
         let helps = self.space.would_reclaim(oldest);
         if filled == 0 && !self.wanted {
             if self.short == 0 {
@@ -205,9 +223,20 @@ impl<S: DerefMut<Target = [u64]>> Room<S> {
         Turn::Flush(self.space.oldest_needed().max(oldest))
     }
 
+    /// Leaves with keys of entries up to this one are to be written now, before anybody has to wait for room: asked once for
+    /// each bucket.
+    pub fn ahead(&mut self) -> Option<u64> {
+        let needed = self.space.oldest_needed();
+        if !self.space.is_low() || needed <= self.ahead {
+            return None;
+        }
+        self.ahead = needed;
+        Some(needed)
+    }
+
     /// Leaves have been written, as [`Turn::Flush`] asked for. Inserts under way may need those entries still.
     pub fn flushed(&mut self, upto: u64) {
-        self.flushed = upto;
+        self.flushed = self.flushed.max(upto);
     }
 
     /// Sees to it that the current bucket has so many blocks.
@@ -225,10 +254,10 @@ impl<S: DerefMut<Target = [u64]>> Room<S> {
         if !helps {
             return false;
         }
-        // Not even the reserve is left, which it is meant never to come to. Then, as C always does, a bucket is reused that
-        // memory does not need any more.
+        // Not even the reserve is left. Then, as C always does, a bucket is reused that memory does not need any more.
         self.space.reclaim(oldest);
-        blocks <= self.space.left_next(true) && self.space.advance()
+        self.last_resort = blocks <= self.space.left_next(true) && self.space.advance();
+        self.last_resort
     }
 
     /// Takes the room for the open entry `seq`, which [`Self::turn`] has found, and opens the next; `None` if there is none.
@@ -238,6 +267,7 @@ impl<S: DerefMut<Target = [u64]>> Room<S> {
         self.wanted = false;
         self.urgent = false;
         self.flushed = 0;
+        self.last_resort = false;
         self.answer(0);
         Some(Place {
             bucket,

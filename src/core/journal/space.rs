@@ -9,8 +9,10 @@
 
 use core::ops::DerefMut;
 
-/// Blocks in reserve, where a bucket has fewer.
+/// Blocks in reserve, where a bucket has fewer, or there are two only.
 const LEAST_RESERVE: usize = 8;
+/// Blocks for others, where half a bucket has fewer, from which on it is time to give up older entries.
+const LOW: usize = 4;
 
 /// The ring. `S` is a slice of the highest sequence number in each bucket (0: none).
 ///
@@ -79,8 +81,8 @@ impl<S: DerefMut<Target = [u64]>> Space<S> {
         }
     }
 
-    /// Keeps a bucket, but at least [`LEAST_RESERVE`] blocks, for entries that cannot wait; of a ring of two buckets less,
-    /// and never more than half of it.
+    /// Keeps a bucket, but at least [`LEAST_RESERVE`] blocks, for entries that cannot wait; of a ring of two buckets less
+    /// than one, and never more than half of what a lap has beside the current bucket.
     pub fn keep_reserve(&mut self) {
         let others = self.seqs.len().saturating_sub(1);
         let bucket = if others > 1 { self.blocks } else { 0 };
@@ -154,6 +156,12 @@ impl<S: DerefMut<Target = [u64]>> Space<S> {
     pub fn left_next(&self, urgent: bool) -> usize {
         let all = self.blocks_behind();
         self.blocks.min(all.saturating_sub(self.kept(urgent)))
+    }
+
+    /// Whether little is left for entries that are not urgent: less than half a bucket, or some blocks.
+    pub fn is_low(&self) -> bool {
+        let all = self.blocks_behind().saturating_add(self.blocks_free);
+        all.saturating_sub(self.reserve) < LOW.max(self.blocks / 2)
     }
 
     /// Blocks that an entry which is not urgent may ever have.

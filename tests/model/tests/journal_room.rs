@@ -22,7 +22,10 @@ enum Op {
     Settle(usize),
     /// A leaf is old enough.
     WriteLeaf,
-    PowerCut,
+    /// While the next entry is written somebody adds keys of so many words.
+    Meanwhile(usize),
+    /// In the middle of a write, if that is possible: of an urgent one or not.
+    PowerCut(bool),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +73,7 @@ struct Journal {
     waits: Option<usize>,
     /// Urgent entries that inserts under way have waited for.
     urgent: usize,
+    meanwhile: usize,
 }
 
 fn pins(first: u64) -> Pins<Vec<AtomicU64>, AtomicU64> {
@@ -95,6 +99,7 @@ impl Journal {
             leaves: Vec::new(),
             waits: None,
             urgent: 0,
+            meanwhile: 0,
         }
     }
 
@@ -135,45 +140,65 @@ impl Journal {
     }
 
     /// What the thread does once it is woken, until it would have to wait.
-    fn run(&mut self) -> Turn {
+    fn run(&mut self) {
         while self.room.is_due() {
-            match self.turn() {
+            match self.turn_after_flush() {
                 Turn::Write => self.write(),
-                Turn::Flush(upto) => {
-                    self.write_leaves(upto, usize::MAX);
-                    self.room.flushed(upto);
-                    match self.turn() {
-                        Turn::Flush(upto) => return Turn::Flush(upto),
-                        Turn::Write => self.write(),
-                        Turn::Rest => {}
-                    }
-                }
-                Turn::Rest => {}
+                Turn::Flush(_) => return,
+                Turn::Rest => assert!(!self.room.is_due()),
             }
         }
-        Turn::Rest
     }
 
     fn turn(&mut self) -> Turn {
-        self.room.turn(self.filled, self.pins.reclaim())
+        let turn = self.room.turn(self.filled, self.pins.reclaim());
+        assert!(!self.room.is_last_resort());
+        turn
+    }
+
+    /// The same, after leaves were written if it asks for that.
+    fn turn_after_flush(&mut self) -> Turn {
+        match self.turn() {
+            Turn::Flush(upto) => {
+                self.write_leaves(upto, usize::MAX);
+                self.room.flushed(upto);
+                self.turn()
+            }
+            turn => turn,
+        }
+    }
+
+    fn close(&mut self) -> (Place, Entry) {
+        let place = self.room.close(self.filled, self.seq).expect("room");
+        self.overwrite(&place);
+        let entry = Entry {
+            seq: self.seq,
+            last_seq: self.pins.reclaim(),
+            blocks: place.blocks,
+        };
+        (place, entry)
     }
 
     fn write(&mut self) {
-        let place = self.room.close(self.filled, self.seq).expect("room");
-        let last_seq = self.pins.reclaim();
-        let entry = Entry {
-            seq: self.seq,
-            last_seq,
-            blocks: place.blocks,
-        };
-        self.overwrite(&place);
+        let for_room = self.filled == 0 && !self.room.is_urgent();
+        let needed = self.room.space().oldest_needed();
+        let (place, entry) = self.close();
         self.filled = 0;
         let closed = self.seq;
         self.seq = self.pins.open().unwrap();
         self.pins.unpin(closed);
+        let words = std::mem::take(&mut self.meanwhile);
+        self.add(words);
         self.disk.insert((place.bucket, place.block), entry);
         self.durable = entry;
-        self.room.written(last_seq, self.filled);
+        self.room.written(entry.last_seq, self.filled);
+        if for_room {
+            let now = self.room.space().oldest_needed();
+            assert!(now > needed, "an entry for nothing");
+        }
+        if let Some(upto) = self.room.ahead() {
+            self.write_leaves(upto, usize::MAX);
+        }
     }
 
     /// What a write, torn or not, does to what was there before: nothing of it may be needed.
@@ -188,11 +213,15 @@ impl Journal {
         });
     }
 
-    /// The machine stops, in the middle of a write if one is due, and comes back.
-    fn power_cut(&mut self) {
-        if self.room.is_due() && self.turn() == Turn::Write {
-            let place = self.room.close(self.filled, self.seq).expect("room");
-            self.overwrite(&place);
+    /// The machine stops, in the middle of a write if one can be due, and comes back.
+    fn power_cut(&mut self, urgent: bool) {
+        if urgent && self.inserts.is_empty() {
+            self.room.want_urgently();
+        } else if self.filled != 0 {
+            self.room.want();
+        }
+        if self.room.is_due() && self.turn_after_flush() == Turn::Write {
+            self.close();
         }
         let needed: Vec<u64> = (self.durable.last_seq..=self.durable.seq).collect();
         let on_disk: Vec<u64> = self.disk.values().map(|e| e.seq).collect();
@@ -213,6 +242,7 @@ impl Journal {
         self.leaves = needed;
         self.filled = 0;
         self.waits = None;
+        self.meanwhile = 0;
     }
 
     /// An urgent entry, if inserts under way do not wait for too many: one block of the reserve is for an entry that gives
@@ -245,13 +275,15 @@ impl Journal {
             Op::Meta => self.meta(),
             Op::Settle(n) => self.settle(n),
             Op::WriteLeaf => self.write_leaves(u64::MAX, 1),
-            Op::PowerCut => self.power_cut(),
+            Op::Meanwhile(words) => self.meanwhile = words,
+            Op::PowerCut(urgent) => self.power_cut(urgent),
         }
         self.run();
     }
 
-    /// All who wait for room get it, unless others take it first.
+    /// Who waits for room gets it, when all others have come to an end.
     fn end(&mut self) {
+        self.meanwhile = 0;
         self.settle(usize::MAX);
         for _ in 0..2 {
             self.run();
@@ -271,7 +303,8 @@ fn op() -> impl Strategy<Value = Op> {
         4 => Just(Op::Meta),
         2 => (1usize..20).prop_map(Op::Settle),
         1 => Just(Op::WriteLeaf),
-        1 => Just(Op::PowerCut),
+        2 => (1usize..60).prop_map(Op::Meanwhile),
+        1 => any::<bool>().prop_map(Op::PowerCut),
     ]
 }
 
