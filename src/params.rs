@@ -13,7 +13,7 @@ const DEFAULT_CUTOFF_SYNC: u32 = 70;
 const MAX_CUTOFF_SYNC: u32 = 90;
 
 /// Seconds after which a wait of a teardown is worth a line in the log: `teardown_warn_seconds`, from a second to a day. By
-/// default 60.
+/// default 60; a change counts for waits that begin later.
 pub(crate) fn teardown_warn_seconds() -> u32 {
     params::teardown_warn_seconds().clamp(1, 24 * 60 * 60)
 }

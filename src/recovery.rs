@@ -46,8 +46,8 @@ impl<T> Context<T> for Result<T> {
     }
 }
 
-/// Brings the set to life, up to and including the write of its superblock; from its end on a journal bucket is kept for
-/// entries that make room. Devices are attached by the caller. May sleep long.
+/// Brings the set to life, up to and including the write of its superblock. Devices are attached by the caller. May sleep
+/// long.
 ///
 /// # Errors
 ///

@@ -92,9 +92,10 @@ impl<S: DerefMut<Target = [u64]>> Room<S> {
         &mut self.space
     }
 
-    /// Replay begins at this entry.
+    /// Replay begins at this entry: buckets with older ones only are free.
     pub fn replays_from(&mut self, seq: u64) {
         self.durable_last = seq;
+        self.space.reclaim(seq);
     }
 
     /// The first entry that a replay would read, should the machine stop now.
