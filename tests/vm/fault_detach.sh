@@ -334,7 +334,7 @@ case_endless_io() {
 	fio --name=load --filename="$bdev" --direct=1 --ioengine=libaio --rw=randrw --bs=4k --iodepth=32 --numjobs=2 --size=100M \
 		--time_based --runtime=90 --output-format=terse >/tmp/load.log 2>&1 &
 	fio=$!
-	ok "there is dirty data" within 10 is_dirty
+	ok "there is dirty data" within 40 is_dirty
 	put 1 "$dir/detach"
 	start=$EPOCHREALTIME
 	ok "the detach ends" within 40 test ! -e "$dir/cache"
