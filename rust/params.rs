@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The module parameters, which are C (`helpers/params.c`); `/sys/module/bcache/parameters` shows them. The cutoffs can be set only
-//! when the module is loaded, and are shown as they are in force.
+//! The module parameters, which are C (`helpers/params.c`); `/sys/module/bcache/parameters` shows them. The cutoffs can be
+//! set only when the module is loaded, and are shown as they are in force.
 
 use crate::bindings;
 

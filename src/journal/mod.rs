@@ -146,8 +146,9 @@ impl Journal {
         self.state.lock().room.space_mut().after_scan();
     }
 
-    /// Opens the entry `next`; a part of the ring is kept for meta entries (C: `bch_journal_space_reserve`). Entries from `first` on (to be replayed) are pinned once each; the
-    /// caller gets at these pins with [`Self::replay_pin`].
+    /// Opens the entry `next`; from now on a part of the ring is kept for meta entries (C: `bch_journal_space_reserve`).
+    /// Entries from `first` on (to be replayed) are pinned once each; the caller gets at these pins with
+    /// [`Self::replay_pin`].
     pub(crate) fn open(&self, first: u64, next: u64) -> Result {
         let ring = Arc::new(PinRing::new(first, self.signal.clone())?, GFP_KERNEL)?;
         for _ in first..next {
